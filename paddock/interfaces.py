@@ -1,0 +1,104 @@
+"""Every swap point, on one page: what one box and many machines do differently, behind small Protocols.
+
+`app.py` chooses the implementations; everyone else is handed one of these. One suite per Protocol in
+tests/conformance runs over every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from paddock.model.function import FunctionVersion
+from paddock.model.invocation import Invocation, InvocationResult
+from paddock.model.log import LogEvent, LogStreamRef
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+
+class Tx(Protocol):
+    """One transaction. Queries are named in backends/sql/queries.sql; arguments are keywords."""
+
+    def run(self, query: str, **args: Any) -> int:
+        """Execute; the number of rows changed."""
+
+    def rows(self, query: str, **args: Any) -> list[Row]:
+        """All rows of a query."""
+
+    def row(self, query: str, **args: Any) -> Row | None:
+        """The first row, or None."""
+
+
+class Store(Protocol):
+    """The catalogue's truth. Work is a plain function of a Tx, so that an engine may group or retry it."""
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` in a transaction; returns once it is durable (fsynced). An exception rolls `work` back."""
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` on a consistent snapshot that sees every write acknowledged before the call."""
+
+    async def close(self) -> None: ...
+
+
+class Blobs(Protocol):
+    """Content-addressed bytes. A digest is the SHA-256 of the content, lower-case hex."""
+
+    async def put(self, content: bytes | AsyncIterator[bytes]) -> str:
+        """Store durably, return the digest. Raises OSError (ENOSPC) and leaves nothing behind when it cannot."""
+
+    async def path(self, digest: str) -> Path:
+        """A local file with the content. Raises FileNotFoundError."""
+
+    async def delete(self, digest: str) -> None:
+        """Forget it; absent is not an error."""
+
+    async def digests(self) -> Sequence[str]:
+        """Everything stored, for the collection of orphans at start."""
+
+
+class Fleet(Protocol):
+    """Where versions run. On one box it is the worker in this process."""
+
+    async def prepare(self, version: FunctionVersion) -> None:
+        """Make the version startable here (unpack code, warm its runtime). Raises ServiceError if it can not be."""
+
+    async def run(self, invocation: Invocation) -> InvocationResult:
+        """Run one invocation to its end. Function errors are results; only Paddock's own failures raise."""
+
+    async def retire(self, function_arn: str, keep_build: str | None) -> None:
+        """Stop idle environments of the function except those of `keep_build`; busy ones end after their event."""
+
+    def runtimes(self) -> Sequence[str]:
+        """Runtime identifiers that this fleet can start (python3.12, ...)."""
+
+
+class LogSink(Protocol):
+    """Takes log events without blocking. What a crash may lose is bounded by a setting."""
+
+    def put(self, stream: LogStreamRef, events: Sequence[LogEvent]) -> None: ...
+
+
+class Clock(Protocol):
+    """Time, handed in."""
+
+    def now(self) -> datetime:
+        """Aware UTC wall-clock time."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Ids(Protocol):
+    """Chance and identity, handed in."""
+
+    def uuid(self) -> str:
+        """A random UUID, lower-case with dashes."""
+
+    def hex(self, digits: int) -> str:
+        """That many random lower-case hex digits."""

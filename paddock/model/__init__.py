@@ -1,0 +1,1 @@
+"""The nouns and their rules: frozen dataclasses and pure functions, no I/O."""

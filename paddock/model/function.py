@@ -1,0 +1,124 @@
+"""Function and Version: what is created, updated, frozen by publishing, and run.
+
+A FunctionVersion is one immutable configuration with its code; `$LATEST` is the version that updates replace.
+Lambda's own defaults stand here (developer guide and recorded responses, see docs/decisions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+LATEST = "$LATEST"
+
+
+class State(str, Enum):
+    """Lambda's function states (service model, `State`)."""
+
+    PENDING = "Pending"
+    ACTIVE = "Active"
+    INACTIVE = "Inactive"
+    FAILED = "Failed"
+
+
+class UpdateStatus(str, Enum):
+    """Lambda's `LastUpdateStatus`. NONE renders as an absent member (a function never yet active)."""
+
+    NONE = ""
+    IN_PROGRESS = "InProgress"
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeArtifact:
+    """The uploaded package: its bytes live in Blobs under `digest`.
+
+    digest: SHA-256 of the zip's bytes, lower-case hex. size_bytes: of the zip. unzipped_bytes: real size.
+    """
+
+    digest: str
+    size_bytes: int
+    unzipped_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggingConfig:
+    """format: Text or JSON. Levels only with JSON. group: the log group's name."""
+
+    format: str = "Text"
+    application_level: str = ""
+    system_level: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionVersion:
+    """One runnable configuration. (account, region, name, version) is its identity.
+
+    environment None means never set (absent on the wire); an empty mapping was sent empty and is rendered.
+    revision_id is AWS's RevisionId: it changes with every change of anything, tags included. build_id is ours:
+    it changes only when the code or the configuration that runs changes.
+    """
+
+    account: str
+    region: str
+    name: str
+    version: str = LATEST
+    runtime: str
+    handler: str
+    role: str
+    code: CodeArtifact
+    description: str = ""
+    timeout_s: int = 3
+    memory_mb: int = 128
+    ephemeral_mb: int = 512
+    environment: Mapping[str, str] | None = None
+    architecture: str = "x86_64"
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    state: State = State.PENDING
+    state_reason: str = ""
+    state_reason_code: str = ""
+    update_status: UpdateStatus = UpdateStatus.NONE
+    update_reason: str = ""
+    update_reason_code: str = ""
+    revision_id: str
+    build_id: str
+    last_modified: datetime
+
+    @property
+    def function_arn(self) -> str:
+        """The unqualified ARN."""
+        return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.name}"
+
+    @property
+    def version_arn(self) -> str:
+        """The ARN with this version as its qualifier."""
+        return f"{self.function_arn}:{self.version}"
+
+    @property
+    def log_group(self) -> str:
+        return self.logging.group or f"/aws/lambda/{self.name}"
+
+    @property
+    def environment_key(self) -> tuple[str, ...]:
+        """What an execution environment may be reused for: this very code and configuration, nothing else.
+
+        build_id changes with every update, so an environment of old code never matches again.
+        """
+        return (self.account, self.region, self.name, self.version, self.build_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A function as a whole: its `$LATEST` and what belongs to no version.
+
+    latest is what reads show; serving is what invocations run: the same once an update is Successful, the old
+    configuration while it is InProgress or after it Failed, None while the function was never Active.
+    """
+
+    latest: FunctionVersion
+    serving: FunctionVersion | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)

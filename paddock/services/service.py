@@ -1,0 +1,69 @@
+"""What a service is to the rest of the house: a name and its operations.
+
+An operation is one async function named as the operation in snake case (`create_function`). It takes the
+service's desk (what it may ask) and the Call, and returns the output shape's members, or a Reply when it has
+response headers of its own. There is no registration: `operations_of` reads the modules, and a house test
+demands that every operation in botocore's model is a function or stands in the service's NOT_YET.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from botocore import xform_name
+
+from paddock.model.caller import Caller
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One parsed and validated request. `params` has the input shape's members (blobs as bytes)."""
+
+    caller: Caller
+    request_id: str
+    params: Params
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Output members plus response headers that the service model does not know."""
+
+    output: Params
+    headers: tuple[tuple[str, str], ...] = field(default=())
+
+
+Operation = Callable[[Any, Call], Awaitable[Params | Reply | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """name: botocore's service name. modules: where its operations stand. not_yet: the rest of the model."""
+
+    name: str
+    modules: tuple[ModuleType, ...]
+    not_yet: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A service together with the desk its operations are handed."""
+
+    service: Service
+    desk: Any
+
+
+def operations_of(modelled: tuple[str, ...], *modules: ModuleType) -> dict[str, Operation]:
+    """Modelled operation name -> the async function of that name (in snake case) in `modules`."""
+    by_snake = {xform_name(name): name for name in modelled}
+    found: dict[str, Operation] = {}
+    for module in modules:
+        for attribute, value in vars(module).items():
+            if attribute in by_snake and inspect.iscoroutinefunction(value) and value.__module__ == module.__name__:
+                found[by_snake[attribute]] = value
+    return found
