@@ -1,0 +1,363 @@
+"""Every setting of Paddock: one frozen Config, read once, handed down by parts.
+
+This module is the only reader of the environment and of the settings file. A value comes from the first place
+that gives one: the command line, then a `PADDOCK_*` variable, then the TOML file, then the default. A name that
+no setting has is an error wherever it stands: a mistyped safety switch must not look as if it were on.
+
+    PADDOCK_PORT=4600 paddock up --config paddock.toml     # paddock.toml: region = "eu-west-1"
+
+Each setting carries its documentation and its limits in its own `Setting`; docs/settings.md and `paddock up
+--help` are made from them, and `__post_init__` applies them, so a Config that exists is a valid one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+PREFIX = "PADDOCK_"
+FILE_VARIABLE = "PADDOCK_CONFIG"
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used. The message names it, its value, where that came from and what is allowed."""
+
+
+class Kind(Protocol):
+    """What a setting may hold: `allowed` in words, `read` from text or from the typed value (ValueError if not)."""
+
+    @property
+    def allowed(self) -> str: ...
+
+    def read(self, raw: object) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number within both ends. `none` is what a missing value means, in words, where that is allowed."""
+
+    least: int
+    most: int
+    none: str = ""
+
+    @property
+    def allowed(self) -> str:
+        span = f"a whole number from {self.least} to {self.most}"
+        return f'{span}, or "auto" for {self.none}' if self.none else span
+
+    def read(self, raw: object) -> int | None:
+        if self.none and raw in (None, "auto"):
+            return None
+        if isinstance(raw, bool) or not isinstance(raw, (int, str)):
+            raise ValueError(self.allowed)
+        number = int(str(raw).replace("_", ""))
+        if not self.least <= number <= self.most:
+            raise ValueError(self.allowed)
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        return "one of " + ", ".join(self.words)
+
+    def read(self, raw: object) -> str:
+        if raw not in self.words:
+            raise ValueError(self.allowed)
+        return str(raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Text of one form."""
+
+    pattern: str
+    allowed: str
+
+    def read(self, raw: object) -> str:
+        if not isinstance(raw, str) or not re.fullmatch(self.pattern, raw):
+            raise ValueError(self.allowed)
+        return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Loopback:
+    """An address of this machine's loopback interface. `localhost` is written out as 127.0.0.1.
+
+    Any credentials are accepted on loopback, and a function is arbitrary code: on an address that others can
+    reach, anyone could run anything. Until signatures and policies are enforced, no other address is served.
+    """
+
+    @property
+    def allowed(self) -> str:
+        return (
+            "a loopback address (127.0.0.1 or ::1): Paddock accepts any credentials so far, so on any other address "
+            "everyone who can reach this machine could run code on it. Put an SSH tunnel in front to reach it from afar"
+        )
+
+    def read(self, raw: object) -> str:
+        text = "127.0.0.1" if raw == "localhost" else raw
+        if not isinstance(text, str) or not _is_loopback(text):
+            raise ValueError(self.allowed)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A path, `~` expanded, made absolute."""
+
+    @property
+    def allowed(self) -> str:
+        return "a path to a directory"
+
+    def read(self, raw: object) -> Path:
+        if not isinstance(raw, (str, Path)) or not str(raw).strip():
+            raise ValueError(self.allowed)
+        return Path(raw).expanduser().absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Host names: comma-separated text, or a list of text in TOML."""
+
+    @property
+    def allowed(self) -> str:
+        return "host names, separated by commas"
+
+    def read(self, raw: object) -> tuple[str, ...]:
+        parts = raw.split(",") if isinstance(raw, str) else raw
+        if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
+            raise ValueError(self.allowed)
+        names = tuple(part.strip().lower() for part in parts if part.strip())
+        if not all(re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name) for name in names):
+            raise ValueError(self.allowed)
+        return names
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a field of Config is for and what it may hold. `default`: in words, where the value alone does not say."""
+
+    doc: str
+    kind: Kind
+    default: str = ""
+
+
+def _setting(default: Any, doc: str, kind: Kind, shown: str = "") -> Any:
+    """A Config field: its default with its Setting beside it."""
+    return dataclasses.field(default=default, metadata={"setting": Setting(doc, kind, shown)})
+
+
+DATA_DIR_ROOT = Path("/var/lib/paddock")
+DATA_DIR_SHOWN = "/var/lib/paddock as root, else $XDG_DATA_HOME/paddock or ~/.local/share/paddock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting, valid. docs/settings.md is the reference made from these fields."""
+
+    host: str = _setting("127.0.0.1", "The address to listen on.", Loopback())
+    port: int = _setting(4566, "The TCP port; 0 takes a free one and the banner says which.", Whole(0, 65535))
+    data_dir: Path = _setting(
+        DATA_DIR_ROOT, "Where all state lives: the database and the uploaded code.", Directory(), DATA_DIR_SHOWN
+    )
+    account: str = _setting(
+        "000000000000",
+        "The account of callers whose access key is not itself a 12-digit account.",
+        Pattern(r"[0-9]{12}", "12 digits"),
+    )
+    region: str = _setting(
+        "us-east-1",
+        "The region of requests whose signature names none.",
+        Pattern(r"[a-z]{2,}(-[a-z]+)+-[0-9]+", "a region's name, such as us-east-1"),
+    )
+    log_level: str = _setting(
+        "info", "How much the server itself writes to standard error.", Choice(("debug", "info", "warning", "error"))
+    )
+    environment_idle_timeout_s: int = _setting(
+        600, "An execution environment idle for this long is stopped.", Whole(1, 86_400)
+    )
+    freeze_after_idle_ms: int = _setting(
+        10, "A warm environment idle for this long is frozen until its next event.", Whole(0, 60_000)
+    )
+    cells_ready_per_runtime: int = _setting(
+        2, "Isolated, booted environments kept waiting for code, for each runtime in use.", Whole(0, 256)
+    )
+    environments_max: int = _setting(1000, "Execution environments alive at once, of all functions.", Whole(1, 100_000))
+    memory_budget_mb: int | None = _setting(
+        None,
+        "The sum of memory that live environments may be promised.",
+        Whole(128, 1 << 30, "80 % of the machine's memory"),
+        "auto",
+    )
+    cpu_share: str = _setting(
+        "memory",
+        "`memory` gives CPU time in proportion to memory as on AWS (1,769 MB is one vCPU); `off` does not limit it.",
+        Choice(("memory", "off")),
+    )
+    init_timeout_s: int = _setting(
+        10,
+        "How long a function's init phase may take before it is started again within its first event.",
+        Whole(1, 900),
+    )
+    isolation: str = _setting(
+        "auto",
+        "`root`: every limit, by a privileged jailer; `rootless`: what an ordinary user may enforce; "
+        "`auto`: by who starts Paddock.",
+        Choice(("auto", "root", "rootless")),
+    )
+    server_uid: int = _setting(
+        64_100, "The user and group id that the HTTP server becomes when started as root.", Whole(1, 4_294_967_294)
+    )
+    environment_uid_first: int = _setting(
+        2_000_000_000,
+        "Environments run as host user ids from here on, each with its own.",
+        Whole(65_536, 4_293_967_294),
+    )
+    concurrency_limit: int = _setting(
+        1000, "Concurrent executions of an account in a region; more answer 429.", Whole(1, 1_000_000)
+    )
+    log_flush_interval_ms: int = _setting(
+        100,
+        "Log events are stored in batches this far apart: the most that a crash of the server may lose.",
+        Whole(1, 60_000),
+    )
+    log_buffer_bytes_max: int = _setting(
+        16_777_216,
+        "Log bytes waiting to be stored; beyond it the oldest are dropped and counted.",
+        Whole(65_536, 1 << 34),
+    )
+    request_body_bytes_max: int = _setting(
+        70_167_211,
+        "The largest request body. The default admits a 50 MB zip in base64 inside JSON, AWS's own limit.",
+        Whole(1_048_576, 1 << 34),
+    )
+    hosts_allowed: tuple[str, ...] = _setting(
+        (),
+        "Names that a Host header may hold besides loopback addresses, localhost and AWS's own endpoints. "
+        "Other names are refused, so that a web page cannot reach Paddock under a name of its own.",
+        Names(),
+        "none",
+    )
+
+    def __post_init__(self) -> None:
+        for name, setting in settings().items():
+            object.__setattr__(self, name, _read(name, setting, getattr(self, name), "given to Config"))
+
+    @classmethod
+    def load(
+        cls,
+        overrides: Mapping[str, str | None],
+        environ: Mapping[str, str],
+        file: Path | None = None,
+        *,
+        root: bool | None = None,
+    ) -> Config:
+        """The settings in force. `overrides` are the command line's (None: not given); `root` says who starts us.
+
+        Raises ConfigError, naming the setting, its value, its origin and what is allowed.
+        """
+        known = settings()
+        given: dict[str, tuple[object, str]] = {}
+        path = file if file is not None else _file_named_by(environ)
+        if path is not None:
+            given.update({name: (value, str(path)) for name, value in _read_file(path, tuple(known)).items()})
+        for variable, text in environ.items():
+            if variable.startswith(PREFIX) and variable != FILE_VARIABLE:
+                name = variable.removeprefix(PREFIX).lower()
+                if name not in known or variable != variable.upper():
+                    raise ConfigError(f"{variable} is not a setting.{_did_you_mean(variable, _variables(known))}")
+                given[name] = (text, variable)
+        for name, override in overrides.items():
+            if name not in known:
+                raise ConfigError(f"{name} is not a setting.{_did_you_mean(name, tuple(known))}")
+            if override is not None:
+                given[name] = (override, flag_of(name))
+        values = {name: _read(name, known[name], raw, origin) for name, (raw, origin) in given.items()}
+        values.setdefault("data_dir", default_data_dir(environ, os.geteuid() == 0 if root is None else root))
+        return cls(**values)
+
+
+def settings() -> Mapping[str, Setting]:
+    """Every field of Config with its Setting, in the order of the class."""
+    return {field.name: field.metadata["setting"] for field in dataclasses.fields(Config)}
+
+
+def default_shown(name: str) -> str:
+    """The default of a setting as documentation shows it."""
+    field = next(field for field in dataclasses.fields(Config) if field.name == name)
+    return field.metadata["setting"].default or str(field.default)
+
+
+def flag_of(name: str) -> str:
+    """The command-line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def default_data_dir(environ: Mapping[str, str], root: bool) -> Path:
+    """Where state lives when nobody says: the system's place for root, the XDG place for a user."""
+    if root:
+        return DATA_DIR_ROOT
+    base = environ.get("XDG_DATA_HOME") or os.path.join(environ.get("HOME") or "~", ".local", "share")
+    return Path(base).expanduser() / "paddock"
+
+
+def _variables(known: Mapping[str, Setting]) -> tuple[str, ...]:
+    return tuple(PREFIX + name.upper() for name in known)
+
+
+def _file_named_by(environ: Mapping[str, str]) -> Path | None:
+    named = environ.get(FILE_VARIABLE)
+    return Path(named) if named else None
+
+
+def _read(name: str, setting: Setting, raw: object, origin: str) -> Any:
+    try:
+        return setting.kind.read(raw)
+    except ValueError:
+        raise ConfigError(
+            f"{name} = {_shown(raw)} ({origin}) is not allowed: it takes {setting.kind.allowed}."
+        ) from None
+
+
+def _shown(raw: object) -> str:
+    return f'"{raw}"' if isinstance(raw, (str, Path)) else str(raw)
+
+
+def _read_file(path: Path, known: tuple[str, ...]) -> Mapping[str, object]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The settings file {path} is not TOML: {error}.") from error
+    for name in table:
+        if name not in known:
+            raise ConfigError(f"{path}: {name} is not a setting.{_did_you_mean(name, known)}")
+    return table
+
+
+def _did_you_mean(name: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f"{hint} docs/settings.md lists them all."
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False
