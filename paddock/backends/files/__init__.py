@@ -1,1 +1,1 @@
-
+"""Blobs as files in one directory."""
