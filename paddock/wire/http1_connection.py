@@ -14,7 +14,7 @@ import httptools
 from paddock.wire.http1_head import Head, Refused, RequestLine
 from paddock.wire.http1_limits import HttpLimits
 from paddock.wire.http1_request import BodyTooLarge, ClientGone, IncomingRequest
-from paddock.wire.http1_response import head, plain_error
+from paddock.wire.http1_response import framing, head, plain_error
 from paddock.wire.messages import Response
 
 Handler = Callable[[IncomingRequest], Awaitable[Response]]

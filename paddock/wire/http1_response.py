@@ -21,7 +21,8 @@ class BadResponseHeader(ValueError):
 def head(status: int, headers: tuple[tuple[str, str], ...], length_lines: str, common: str) -> bytes:
     """The status line and all fields, with the empty line at the end.
 
-    length_lines: ready-made lines for length and connection; common: the lines every response has. Raises BadResponseHeader.
+    length_lines: ready-made lines for length and connection. common: lines that every response has.
+    Raises BadResponseHeader.
     """
     lines = [STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n", length_lines, common]
     lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _OURS]
