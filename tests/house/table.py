@@ -1,0 +1,85 @@
+"""The rules as data: ranks, banned calls with their replacements, and every exception with its reason.
+
+An exception that excuses nothing any more fails the tests: remove it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Room -> rank. An import may only point to a lower rank. ARCHITECTURE.md holds the same table.
+RANKS: Mapping[str, int] = {
+    "__main__": 6,
+    "app": 5,
+    "front": 4,
+    "console": 4,
+    "services": 3,
+    "event_sources": 3,
+    "control": 2,
+    "invoke": 2,
+    "worker": 2,
+    "observe": 1,
+    "backends": 1,
+    "cli": 1,
+    "model": 0,
+    "interfaces": 0,
+    "wire": 0,
+    "config": 0,
+}
+
+# Rooms that import nothing sideways, save this: a swap point is written in nouns.
+SIDEWAYS: Mapping[str, str] = {"interfaces": "model"}
+
+# Rooms that only one other may import.
+ONLY_FROM: Mapping[str, str] = {"backends": "app"}
+
+# Rooms whose folders do not know each other.
+APART = ("services", "backends")
+
+FUNCTION_LINES_MAX = 70
+OPERATION_LINES_MAX = 40
+FILE_LINES_MAX = 600
+COLUMNS_MAX = 120
+
+# Dotted name (a trailing dot bans the whole module) -> what to use instead.
+BANNED: Mapping[str, str] = {
+    "time.time": "Clock.now()",
+    "time.time_ns": "Clock.now()",
+    "time.monotonic": "Clock.monotonic()",
+    "time.monotonic_ns": "Clock.monotonic()",
+    "time.perf_counter": "Clock.monotonic()",
+    "time.perf_counter_ns": "Clock.monotonic()",
+    "time.sleep": "await Clock.sleep()",
+    "asyncio.sleep": "await Clock.sleep()",
+    "datetime.datetime.now": "Clock.now()",
+    "datetime.datetime.utcnow": "Clock.now()",
+    "datetime.datetime.today": "Clock.now()",
+    "datetime.date.today": "Clock.now().date()",
+    "random.": "Ids, or a number handed in",
+    "secrets.": "Ids",
+    "uuid.uuid1": "Ids.uuid()",
+    "uuid.uuid4": "Ids.uuid()",
+    "os.urandom": "Ids.hex()",
+    "os.environ": "a field of Config, handed down",
+    "os.getenv": "a field of Config, handed down",
+    "importlib.import_module": "an import at the top of the module",
+    "__import__": "an import at the top of the module",
+}
+
+# The one room where time, chance and identity come from.
+SOURCES_OF_CHANCE = "paddock/backends/local/"
+
+# (path, banned name) -> why it may.
+MAY_CALL: Mapping[tuple[str, str], str] = {}
+
+# path -> why it imports inside a function.
+MAY_IMPORT_INSIDE: Mapping[str, str] = {}
+
+# (path, function) -> why it catches everything and carries on.
+MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {}
+
+# (path, function) -> why a memo is not state: the same answer for ever, from what never changes.
+MAY_REMEMBER: Mapping[tuple[str, str], str] = {}
+
+# path -> who runs it, when no import leads there from `paddock.__main__`.
+RUN_OTHERWISE: Mapping[str, str] = {}
