@@ -1,0 +1,178 @@
+"""A service as botocore's model describes it, and finding the service that a request is meant for.
+
+Detection goes from what is signed to what is guessed: the service in the credential scope (header or query),
+the X-Amz-Target prefix, the first label of Host, a matching REST path, the form's Action and Version. A scope naming
+a service that is not served ends the search: guessing further would answer with another service's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from botocore.loaders import Loader
+from botocore.model import OperationModel
+from botocore.model import ServiceModel as BotocoreModel
+
+from paddock.wire.errors import WireError
+from paddock.wire.forms import form_fields
+from paddock.wire.messages import Request
+from paddock.wire.rest import Places, places_of
+from paddock.wire.router import Router
+from paddock.wire.sigv4 import credential_of
+
+PROTOCOLS = frozenset({"rest-json", "json", "query"})
+"""Those that protocol.py speaks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One operation, worked out ahead: where its members travel and the status of success."""
+
+    operation: OperationModel
+    input: Places
+    output: Places
+    status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorPlan:
+    """One modelled error. code: as it stands on the wire. status 0: the model names none."""
+
+    code: str
+    status: int
+    sender_fault: bool
+    places: Places
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ServiceModel:
+    """name: botocore's service name. errors: by shape name and by wire code."""
+
+    name: str
+    signing_name: str
+    protocol: str
+    model: BotocoreModel
+    plans: Mapping[str, Plan]
+    errors: Mapping[str, ErrorPlan]
+    router: Router
+
+    @property
+    def operation_names(self) -> tuple[str, ...]:
+        return tuple(self.plans)
+
+    def operation(self, name: str) -> OperationModel:
+        """Raises KeyError for a name the model does not have."""
+        return self.plans[name].operation
+
+
+def load_service(name: str) -> ServiceModel:
+    """Read the newest model of botocore. Raises ValueError when its protocol is not spoken here (yet)."""
+    model = BotocoreModel(Loader().load_service_model(name, "service-2"), name)
+    protocol = model.metadata["protocol"]
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"{name} speaks {protocol}; known are {', '.join(sorted(PROTOCOLS))}")
+    operations = [model.operation_model(each) for each in model.operation_names]
+    rest = [(each.name, each.http["method"], each.http["requestUri"]) for each in operations]
+    return ServiceModel(
+        name=name,
+        signing_name=model.signing_name,
+        protocol=protocol,
+        model=model,
+        plans={each.name: _plan(each) for each in operations},
+        errors=_error_plans(model),
+        router=Router(rest if protocol.startswith("rest-") else ()),
+    )
+
+
+def _plan(operation: OperationModel) -> Plan:
+    return Plan(
+        operation=operation,
+        input=places_of(operation.input_shape),
+        output=places_of(operation.output_shape),
+        status=int(operation.http.get("responseCode", 200)),
+    )
+
+
+def _error_plans(model: BotocoreModel) -> dict[str, ErrorPlan]:
+    plans: dict[str, ErrorPlan] = {}
+    for shape in model.error_shapes:
+        details = shape.metadata.get("error", {})
+        plan = ErrorPlan(
+            code=details.get("code", shape.name),
+            status=int(details.get("httpStatusCode", 0)),
+            sender_fault=bool(details.get("senderFault", False)),
+            places=places_of(shape),
+        )
+        plans[shape.name] = plan
+        plans.setdefault(plan.code, plan)
+    return plans
+
+
+class Switchboard:
+    """The services that are served, and who of them a request is for."""
+
+    def __init__(self, services: Sequence[ServiceModel]) -> None:
+        self._services = tuple(services)
+        self._by_signing_name = _grouped((each.signing_name, each) for each in services)
+        self._by_endpoint = _grouped((each.model.endpoint_prefix, each) for each in services)
+        self._by_target = {
+            each.model.metadata["targetPrefix"]: each for each in services if "targetPrefix" in each.model.metadata
+        }
+        self._rest = tuple(each for each in services if each.protocol.startswith("rest-"))
+        self._forms = tuple(each for each in services if each.protocol == "query")
+
+    def identify(self, request: Request) -> ServiceModel | None:
+        """The service, or None when nothing tells. Needs no body but for unsigned forms; never raises."""
+        credential = credential_of(request)
+        if credential is not None:
+            signed = self._by_signing_name.get(credential.service, ())
+            return signed[0] if len(signed) == 1 else self._among(signed, request)
+        return self._among(self._services, request)
+
+    def _among(self, candidates: Sequence[ServiceModel], request: Request) -> ServiceModel | None:
+        if not candidates:
+            return None
+        for found in (self._target(request), self._host(request), self._path(request), self._form(request)):
+            if found is not None and found in candidates:
+                return found
+        return None
+
+    def _target(self, request: Request) -> ServiceModel | None:
+        return self._by_target.get(request.headers.get("x-amz-target").rpartition(".")[0])
+
+    def _host(self, request: Request) -> ServiceModel | None:
+        label, dot, _ = request.headers.get("host").partition(".")
+        named = self._by_endpoint.get(label.lower(), ()) if dot else ()
+        return named[0] if len(named) == 1 else None
+
+    def _path(self, request: Request) -> ServiceModel | None:
+        """The match with most literal segments: S3's `/{Bucket}/{Key+}` matches anything."""
+        best, best_literals = None, -1
+        for service in self._rest:
+            try:
+                found = service.router.match(request.method, request.path, request.query)
+            except WireError:
+                continue
+            if found is not None and found[0].literals > best_literals:
+                best, best_literals = service, found[0].literals
+        return best
+
+    def _form(self, request: Request) -> ServiceModel | None:
+        if not self._forms:
+            return None
+        try:
+            fields = form_fields(request)
+        except WireError:
+            return None
+        for service in self._forms:
+            if fields.get("Version") == service.model.api_version and fields.get("Action") in service.plans:
+                return service
+        return None
+
+
+def _grouped(pairs: Iterable[tuple[str, ServiceModel]]) -> dict[str, tuple[ServiceModel, ...]]:
+    groups: dict[str, tuple[ServiceModel, ...]] = {}
+    for key, service in pairs:
+        groups[key] = (*groups.get(key, ()), service)
+    return groups
