@@ -1,0 +1,78 @@
+"""The command line: what can be typed, and what `--help` says about it.
+
+The flags of `up` are the settings themselves, so a new field of Config is a flag with its documentation at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from paddock.config import FILE_VARIABLE, Config, default_shown, flag_of, settings
+
+FIRST = ("host", "port", "data_dir", "account", "region", "log_level", "isolation")
+
+EPILOG = """\
+Start it, and point any AWS client at it:
+
+  paddock up
+  export AWS_ENDPOINT_URL=http://127.0.0.1:4566
+  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1
+  aws lambda list-functions
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the `paddock` command."""
+    top = argparse.ArgumentParser(
+        prog="paddock",
+        description="A self-hosted serverless compute service that speaks AWS Lambda's own API.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    up = commands.add_parser("up", help="start the server and keep it in the foreground")
+    _add_settings(up)
+
+    doctor = commands.add_parser("doctor", help="what this machine can enforce, what is lost, how to fix it")
+    doctor.add_argument("--json", action="store_true", help="for scripts; exit status 0: functions can run isolated")
+
+    runtimes = commands.add_parser("runtimes", help="the interpreters found for functions")
+    runtimes.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "prepare"),
+        default="list",
+        help="prepare: install what functions of interpreters older than Paddock's own find beside their code",
+    )
+
+    health = commands.add_parser("health", help="ask a running server how it is; exit status 0: it serves")
+    health.add_argument("--endpoint", default=endpoint_of(Config()), help="default: %(default)s")
+
+    commands.add_parser("version", help="print the version")
+    commands.add_parser("serve")  # the server half of `up`, started by the jailer; not for people, so without help
+    return top
+
+
+def _add_settings(up: argparse.ArgumentParser) -> None:
+    up.add_argument("--config", type=Path, metavar="FILE", help=f"a TOML file of settings; also {FILE_VARIABLE}")
+    common = up.add_argument_group("settings (also PADDOCK_* variables; see docs/settings.md)")
+    more = up.add_argument_group("more settings")
+    for name, setting in settings().items():
+        group = common if name in FIRST else more
+        help_text = f"{setting.doc} Takes {setting.kind.allowed}. Default: {default_shown(name)}."
+        group.add_argument(flag_of(name), dest=name, metavar="VALUE", help=help_text.replace("%", "%%"))
+
+
+def config_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Config:
+    """The settings that `up` was given. Raises ConfigError."""
+    overrides = {name: getattr(arguments, name) for name in settings()}
+    return Config.load(overrides, environ, arguments.config)
+
+
+def endpoint_of(config: Config) -> str:
+    """Where a server with these settings listens."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"http://{host}:{config.port}"
