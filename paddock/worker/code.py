@@ -1,0 +1,190 @@
+"""Packages unpacked once and shared by every environment that runs them.
+
+    <directory>/unpacking/<n>     being written or being removed; swept at start
+    <directory>/boot              the boot this was unpacked in
+    <directory>/<digest>/         a package, complete
+
+A package appears by a rename, so it is there whole or not at all. The files are not fsynced one by one: they can be
+had again from the zip, so after a reboot (another boot id) everything is unpacked afresh, while a killed server
+finds its packages as it left them.
+
+Nothing follows a link while unpacking: paddock.model.package refuses paths below links, files are made with O_EXCL
+and O_NOFOLLOW, and links are made last. setuid, setgid and sticky bits are dropped there too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import mmap
+import os
+import shutil
+import stat
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from paddock.interfaces import Blobs
+from paddock.model.package import DIRECTORY_MODE, Entry, Kind, contents, read_plan
+from paddock.model.quotas import Quotas
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+WORKSHOP = "unpacking"
+
+
+class CodeStore:
+    """Made by `await CodeStore.open(directory, blobs)`. One process owns the directory at a time."""
+
+    def __init__(self, directory: Path, blobs: Blobs, quotas: Quotas, *, boot_id: Path = BOOT_ID) -> None:
+        """Blocks on the disk; use `open`."""
+        self._directory = directory
+        self._workshop = directory / WORKSHOP
+        self._blobs = blobs
+        self._quotas = quotas
+        self._numbers = itertools.count()
+        self._busy: dict[str, asyncio.Task[Path]] = {}
+        self._held: Counter[str] = Counter()
+        self._doomed: set[str] = set()
+        self._workshop.mkdir(parents=True, exist_ok=True)
+        self._sweep(boot_id)
+
+    @classmethod
+    async def open(cls, directory: Path, blobs: Blobs, quotas: Quotas, *, boot_id: Path = BOOT_ID) -> CodeStore:
+        """Create the directory if need be, sweep leftovers and what was unpacked before the last reboot."""
+        return await asyncio.to_thread(lambda: cls(directory, blobs, quotas, boot_id=boot_id))
+
+    async def ensure(self, digest: str) -> Path:
+        """The directory with the unpacked package. Callers at the same time share one unpacking.
+
+        Raises FileNotFoundError (no such blob), InvalidParameterValue (it may not be unpacked), OSError (disk).
+        """
+        self._doomed.discard(digest)
+        running = self._busy.get(digest)
+        if running is None:
+            running = asyncio.ensure_future(self._ensure(digest))
+            self._busy[digest] = running
+            running.add_done_callback(lambda _: self._busy.pop(digest, None))
+        # One caller that gives up must not take the others' unpacking away.
+        return await asyncio.shield(running)
+
+    def hold(self, digest: str) -> None:
+        """An environment uses the package from now on: forget() waits until it is released."""
+        self._held[digest] += 1
+
+    async def release(self, digest: str) -> None:
+        """The counterpart of hold. Removes a package that was to be forgotten meanwhile."""
+        self._held[digest] -= 1
+        if self._held[digest] <= 0:
+            del self._held[digest]
+            if digest in self._doomed:
+                await self.forget(digest)
+
+    async def forget(self, digest: str) -> None:
+        """Remove the unpacked package once nobody holds it; absent is not an error."""
+        running = self._busy.get(digest)
+        if running is not None:
+            await asyncio.wait([running])
+        if self._held[digest] > 0:
+            self._doomed.add(digest)
+            return
+        self._doomed.discard(digest)
+        await asyncio.to_thread(self._remove, self._directory / digest)
+
+    async def keep_only(self, digests: Collection[str]) -> None:
+        """Remove every unpacked package that is not among `digests`; for the start, before anything runs."""
+        for digest in await asyncio.to_thread(self._unpacked):
+            if digest not in digests:
+                await self.forget(digest)
+
+    def _unpacked(self) -> Sequence[str]:
+        return [entry.name for entry in self._directory.iterdir() if entry.is_dir() and entry != self._workshop]
+
+    async def _ensure(self, digest: str) -> Path:
+        place = self._directory / digest
+        if await asyncio.to_thread(place.is_dir):
+            return place
+        archive = await self._blobs.path(digest)
+        bench = self._workshop / str(next(self._numbers))
+        await asyncio.to_thread(self._unpack, archive, bench, place)
+        return place
+
+    def _unpack(self, archive: Path, bench: Path, place: Path) -> None:
+        try:
+            with archive.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                unpack(data, bench, self._quotas)
+            bench.rename(place)
+        except BaseException:
+            _remove_tree(bench)
+            raise
+
+    def _remove(self, place: Path) -> None:
+        bench = self._workshop / str(next(self._numbers))
+        try:
+            place.rename(bench)
+        except FileNotFoundError:
+            return
+        _remove_tree(bench)
+
+    def _sweep(self, boot_id: Path) -> None:
+        for leftover in self._workshop.iterdir():
+            _remove_tree(leftover)
+        boot, mark = boot_id.read_text().strip(), self._directory / "boot"
+        if not mark.is_file() or mark.read_text() != boot:
+            for digest in self._unpacked():
+                _remove_tree(self._directory / digest)
+            mark.write_text(boot)
+
+
+def unpack(data: mmap.mmap, directory: Path, quotas: Quotas) -> None:
+    """Write the package into `directory`, which must not exist. Raises as read_plan and contents do, and OSError."""
+    plan = read_plan(data, quotas)
+    directory.mkdir(mode=DIRECTORY_MODE)
+    os.chmod(directory, DIRECTORY_MODE)
+    made = {directory}
+    for entry in plan:
+        if entry.kind is Kind.FILE:
+            _make_parents(directory / entry.path, made)
+            _write_file(data, entry, directory / entry.path)
+        elif entry.kind is Kind.DIRECTORY:
+            _make_parents(directory / entry.path / "x", made)
+    for entry in plan:
+        if entry.kind is Kind.LINK:
+            _make_parents(directory / entry.path, made)
+            os.symlink(entry.target, directory / entry.path)
+    # Modes last and from the deepest up: a directory may well forbid its owner to write.
+    modes = {entry.path: entry.mode for entry in plan if entry.kind is Kind.DIRECTORY}
+    for path in sorted(modes, key=lambda path: path.count("/"), reverse=True):
+        os.chmod(directory / path, modes[path], follow_symlinks=True)
+
+
+def _make_parents(path: Path, made: set[Path]) -> None:
+    missing: list[Path] = []
+    parent = path.parent
+    while parent not in made:
+        missing.append(parent)
+        parent = parent.parent
+    for folder in reversed(missing):
+        folder.mkdir()
+        os.chmod(folder, DIRECTORY_MODE)
+        made.add(folder)
+
+
+def _write_file(data: mmap.mmap, entry: Entry, path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        for piece in contents(data, entry):
+            file.write(piece)
+        os.fchmod(file.fileno(), entry.mode)
+
+
+def _remove_tree(path: Path) -> None:
+    """Remove it, also when its own directories forbid their owner to look or write."""
+    if not path.is_dir():
+        return
+    path.chmod(stat.S_IRWXU)
+    for here, names, _ in os.walk(path):
+        for name in names:
+            below = Path(here, name)
+            if not below.is_symlink():
+                below.chmod(stat.S_IRWXU)
+    shutil.rmtree(path)
