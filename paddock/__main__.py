@@ -1,0 +1,69 @@
+"""The command `paddock`: `up` and `serve` go to app, the rest is small."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from paddock import __version__, app
+from paddock.cli import arguments, health
+from paddock.config import ConfigError
+from paddock.worker.runtimes import discovery, packages
+from paddock.worker.sandbox import doctor
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status. 2 means that the command line or a setting is wrong."""
+    given = arguments.parser().parse_args(argv)
+    match given.command:
+        case "up":
+            try:
+                config = arguments.config_of(given, os.environ)
+            except ConfigError as error:
+                print(f"paddock: {error}", file=sys.stderr)
+                return 2
+            return app.up(config)
+        case "serve":
+            return app.serve()
+        case "doctor":
+            python = [runtime.name for runtime in _ready() if runtime.family.family == "python"]
+            report = doctor.examine(python)
+            print(doctor.as_json(report) if given.json else doctor.as_text(report))
+            return 0 if report.isolated else 1
+        case "runtimes":
+            print("\n".join(_prepared() if given.action == "prepare" else _listed()))
+        case "health":
+            try:
+                print(health.ask(given.endpoint))
+            except health.Unhealthy as error:
+                print(f"paddock: {error}", file=sys.stderr)
+                return 1
+        case "version":
+            print(f"paddock {__version__}")
+    return 0
+
+
+def _ready() -> list[discovery.Runtime]:
+    """The runtimes that can start here."""
+    return [runtime for runtime in discovery.runtimes() if runtime.interpreter and not packages.available(runtime)]
+
+
+def _prepared() -> list[str]:
+    return [packages.prepare(runtime) for runtime in discovery.runtimes()]
+
+
+def _listed() -> list[str]:
+    """One line a runtime: how it starts, or what is missing."""
+    lines = []
+    for runtime in discovery.runtimes():
+        if runtime.interpreter is None:
+            state = f"missing: put {runtime.family.interpreter.format(version=runtime.name.removeprefix(runtime.family.family))} on PATH"
+        else:
+            state = packages.available(runtime) or f"{runtime.version_label}  {runtime.interpreter.executable}"
+        lines.append(f"{runtime.name:<18} {state}")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
