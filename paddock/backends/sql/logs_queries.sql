@@ -1,15 +1,17 @@
--- log_group_create --
+-- The questions asked of logs.db: log groups, streams and events. Positions are (timestamp_ms, id).
+
+-- name: log_group_create
 -- A new log group; no row changes when one of that name is there.
 INSERT INTO log_groups (account, region, name, created_ms)
 VALUES (:account, :region, :name, :created_ms)
-ON CONFLICT (account, region, name) DO NOTHING
+ON CONFLICT (account, region, name) DO NOTHING;
 
--- log_group_get --
+-- name: log_group_get
 SELECT id, name, created_ms, retention_days, stored_bytes
 FROM log_groups
-WHERE account = :account AND region = :region AND name = :name
+WHERE account = :account AND region = :region AND name = :name;
 
--- log_groups_page --
+-- name: log_groups_page
 -- Groups by name, after a name. `prefix_end` is the first name that no longer has the prefix; NULL means no end.
 SELECT id, name, created_ms, retention_days, stored_bytes
 FROM log_groups
@@ -17,159 +19,159 @@ WHERE account = :account AND region = :region AND name > :after AND name >= :pre
   AND (:prefix_end IS NULL OR name < :prefix_end)
   AND (:part = '' OR instr(name, :part) > 0)
 ORDER BY name
-LIMIT :limit
+LIMIT :limit;
 
--- log_groups_with_retention --
-SELECT id, retention_days FROM log_groups WHERE retention_days IS NOT NULL
+-- name: log_groups_with_retention
+SELECT id, retention_days FROM log_groups WHERE retention_days IS NOT NULL;
 
--- log_group_set_retention --
-UPDATE log_groups SET retention_days = :retention_days WHERE id = :group_id
+-- name: log_group_set_retention
+UPDATE log_groups SET retention_days = :retention_days WHERE id = :group_id;
 
--- log_group_add_bytes --
-UPDATE log_groups SET stored_bytes = max(0, stored_bytes + :size_bytes) WHERE id = :group_id
+-- name: log_group_add_bytes
+UPDATE log_groups SET stored_bytes = max(0, stored_bytes + :size_bytes) WHERE id = :group_id;
 
--- log_group_delete --
-DELETE FROM log_groups WHERE id = :group_id
+-- name: log_group_delete
+DELETE FROM log_groups WHERE id = :group_id;
 
--- log_group_delete_streams --
-DELETE FROM log_streams WHERE group_id = :group_id
+-- name: log_group_delete_streams
+DELETE FROM log_streams WHERE group_id = :group_id;
 
--- log_group_delete_events --
-DELETE FROM log_events WHERE group_id = :group_id
+-- name: log_group_delete_events
+DELETE FROM log_events WHERE group_id = :group_id;
 
--- log_group_delete_tags --
-DELETE FROM log_group_tags WHERE group_id = :group_id
+-- name: log_group_delete_tags
+DELETE FROM log_group_tags WHERE group_id = :group_id;
 
--- log_group_tags --
-SELECT key, value FROM log_group_tags WHERE group_id = :group_id ORDER BY key
+-- name: log_group_tags
+SELECT key, value FROM log_group_tags WHERE group_id = :group_id ORDER BY key;
 
--- log_group_tag --
+-- name: log_group_tag
 INSERT INTO log_group_tags (group_id, key, value) VALUES (:group_id, :key, :value)
-ON CONFLICT (group_id, key) DO UPDATE SET value = excluded.value
+ON CONFLICT (group_id, key) DO UPDATE SET value = excluded.value;
 
--- log_group_untag --
-DELETE FROM log_group_tags WHERE group_id = :group_id AND key = :key
+-- name: log_group_untag
+DELETE FROM log_group_tags WHERE group_id = :group_id AND key = :key;
 
--- log_stream_create --
+-- name: log_stream_create
 -- A new stream; no row changes when one of that name is there.
 INSERT INTO log_streams (group_id, name, created_ms)
 VALUES (:group_id, :name, :created_ms)
-ON CONFLICT (group_id, name) DO NOTHING
+ON CONFLICT (group_id, name) DO NOTHING;
 
--- log_stream_get --
+-- name: log_stream_get
 SELECT id, name, created_ms, first_event_ms, last_event_ms, last_ingestion_ms, stored_bytes
 FROM log_streams
-WHERE group_id = :group_id AND name = :name
+WHERE group_id = :group_id AND name = :name;
 
--- log_streams_by_name --
+-- name: log_streams_by_name
 SELECT id, name, created_ms, first_event_ms, last_event_ms, last_ingestion_ms, stored_bytes
 FROM log_streams
 WHERE group_id = :group_id AND name > :after AND name >= :prefix
   AND (:prefix_end IS NULL OR name < :prefix_end)
 ORDER BY name
-LIMIT :limit
+LIMIT :limit;
 
--- log_streams_by_name_descending --
+-- name: log_streams_by_name_descending
 SELECT id, name, created_ms, first_event_ms, last_event_ms, last_ingestion_ms, stored_bytes
 FROM log_streams
 WHERE group_id = :group_id AND (:before IS NULL OR name < :before) AND name >= :prefix
   AND (:prefix_end IS NULL OR name < :prefix_end)
 ORDER BY name DESC
-LIMIT :limit
+LIMIT :limit;
 
--- log_streams_by_time --
+-- name: log_streams_by_time
 -- A stream that never had an event counts as older than every other.
 SELECT id, name, created_ms, first_event_ms, last_event_ms, last_ingestion_ms, stored_bytes
 FROM log_streams
 WHERE group_id = :group_id
   AND (coalesce(last_event_ms, -1) > :after_ms OR (coalesce(last_event_ms, -1) = :after_ms AND id > :after_id))
 ORDER BY coalesce(last_event_ms, -1), id
-LIMIT :limit
+LIMIT :limit;
 
--- log_streams_by_time_descending --
+-- name: log_streams_by_time_descending
 SELECT id, name, created_ms, first_event_ms, last_event_ms, last_ingestion_ms, stored_bytes
 FROM log_streams
 WHERE group_id = :group_id
   AND (coalesce(last_event_ms, -1) < :before_ms OR (coalesce(last_event_ms, -1) = :before_ms AND id < :before_id))
 ORDER BY coalesce(last_event_ms, -1) DESC, id DESC
-LIMIT :limit
+LIMIT :limit;
 
--- log_stream_ids_by_prefix --
+-- name: log_stream_ids_by_prefix
 SELECT id, name FROM log_streams
-WHERE group_id = :group_id AND name >= :prefix AND (:prefix_end IS NULL OR name < :prefix_end)
+WHERE group_id = :group_id AND name >= :prefix AND (:prefix_end IS NULL OR name < :prefix_end);
 
--- log_stream_note_events --
+-- name: log_stream_note_events
 -- After events were added: bytes, and the earliest and latest time.
 UPDATE log_streams
 SET stored_bytes = stored_bytes + :size_bytes,
     first_event_ms = min(coalesce(first_event_ms, :first_ms), :first_ms),
     last_event_ms = max(coalesce(last_event_ms, :last_ms), :last_ms),
     last_ingestion_ms = :ingestion_ms
-WHERE id = :stream_id
+WHERE id = :stream_id;
 
--- log_stream_note_expired --
+-- name: log_stream_note_expired
 -- After the oldest events went: bytes, and the earliest time that is left.
 UPDATE log_streams
 SET stored_bytes = max(0, stored_bytes - :size_bytes),
     first_event_ms = (SELECT min(timestamp_ms) FROM log_events WHERE stream_id = :stream_id)
-WHERE id = :stream_id
+WHERE id = :stream_id;
 
--- log_stream_delete --
-DELETE FROM log_streams WHERE id = :stream_id
+-- name: log_stream_delete
+DELETE FROM log_streams WHERE id = :stream_id;
 
--- log_stream_delete_events --
-DELETE FROM log_events WHERE stream_id = :stream_id
+-- name: log_stream_delete_events
+DELETE FROM log_events WHERE stream_id = :stream_id;
 
--- log_event_add --
+-- name: log_event_add
 INSERT INTO log_events (group_id, stream_id, timestamp_ms, ingestion_ms, size_bytes, message)
-VALUES (:group_id, :stream_id, :timestamp_ms, :ingestion_ms, :size_bytes, :message)
+VALUES (:group_id, :stream_id, :timestamp_ms, :ingestion_ms, :size_bytes, :message);
 
--- log_events_of_stream --
+-- name: log_events_of_stream
 -- Strictly between two positions (time, id), earliest first.
 SELECT id, stream_id, timestamp_ms, ingestion_ms, size_bytes, message
 FROM log_events
 WHERE stream_id = :stream_id
   AND (timestamp_ms, id) > (:after_ms, :after_id) AND (timestamp_ms, id) < (:before_ms, :before_id)
 ORDER BY timestamp_ms, id
-LIMIT :limit
+LIMIT :limit;
 
--- log_events_of_stream_descending --
+-- name: log_events_of_stream_descending
 -- Strictly between two positions (time, id), latest first.
 SELECT id, stream_id, timestamp_ms, ingestion_ms, size_bytes, message
 FROM log_events
 WHERE stream_id = :stream_id
   AND (timestamp_ms, id) > (:after_ms, :after_id) AND (timestamp_ms, id) < (:before_ms, :before_id)
 ORDER BY timestamp_ms DESC, id DESC
-LIMIT :limit
+LIMIT :limit;
 
--- log_events_of_group --
+-- name: log_events_of_group
 SELECT id, stream_id, timestamp_ms, ingestion_ms, size_bytes, message
 FROM log_events
 WHERE group_id = :group_id
   AND (timestamp_ms, id) > (:after_ms, :after_id) AND (timestamp_ms, id) < (:before_ms, :before_id)
 ORDER BY timestamp_ms, id
-LIMIT :limit
+LIMIT :limit;
 
--- log_events_of_group_descending --
+-- name: log_events_of_group_descending
 SELECT id, stream_id, timestamp_ms, ingestion_ms, size_bytes, message
 FROM log_events
 WHERE group_id = :group_id
   AND (timestamp_ms, id) > (:after_ms, :after_id) AND (timestamp_ms, id) < (:before_ms, :before_id)
 ORDER BY timestamp_ms DESC, id DESC
-LIMIT :limit
+LIMIT :limit;
 
--- log_events_expired --
+-- name: log_events_expired
 -- The oldest events before a time, a bounded number of them, without their text.
 SELECT id, stream_id, timestamp_ms, size_bytes
 FROM log_events
 WHERE group_id = :group_id AND timestamp_ms < :before_ms
 ORDER BY timestamp_ms, id
-LIMIT :limit
+LIMIT :limit;
 
--- log_events_delete_through --
+-- name: log_events_delete_through
 -- All events of a group up to and including a position.
 DELETE FROM log_events
-WHERE group_id = :group_id AND (timestamp_ms, id) <= (:through_ms, :through_id)
+WHERE group_id = :group_id AND (timestamp_ms, id) <= (:through_ms, :through_id);
 
--- log_stream_name --
-SELECT name FROM log_streams WHERE id = :stream_id
+-- name: log_stream_name
+SELECT name FROM log_streams WHERE id = :stream_id;

@@ -2,7 +2,7 @@
 -- the catalogue wait and can be thrown away without losing anything else.
 -- Times are epoch milliseconds. size_bytes and stored_bytes count UTF-8 bytes plus 26 per event, as CloudWatch does.
 
-CREATE TABLE IF NOT EXISTS log_groups (
+CREATE TABLE log_groups (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     account TEXT NOT NULL,
     region TEXT NOT NULL,
@@ -13,14 +13,14 @@ CREATE TABLE IF NOT EXISTS log_groups (
     UNIQUE (account, region, name)
 );
 
-CREATE TABLE IF NOT EXISTS log_group_tags (
+CREATE TABLE log_group_tags (
     group_id INTEGER NOT NULL,
     key TEXT NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (group_id, key)
 );
 
-CREATE TABLE IF NOT EXISTS log_streams (
+CREATE TABLE log_streams (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     group_id INTEGER NOT NULL,
     name TEXT NOT NULL,
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS log_streams (
 );
 
 -- The id breaks ties between events of one millisecond in the order of ingestion, and is never reused.
-CREATE TABLE IF NOT EXISTS log_events (
+CREATE TABLE log_events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     group_id INTEGER NOT NULL,
     stream_id INTEGER NOT NULL,
@@ -43,5 +43,5 @@ CREATE TABLE IF NOT EXISTS log_events (
     message TEXT NOT NULL
 );
 
-CREATE INDEX IF NOT EXISTS log_events_by_stream ON log_events (stream_id, timestamp_ms, id);
-CREATE INDEX IF NOT EXISTS log_events_by_group ON log_events (group_id, timestamp_ms, id);
+CREATE INDEX log_events_by_stream ON log_events (stream_id, timestamp_ms, id);
+CREATE INDEX log_events_by_group ON log_events (group_id, timestamp_ms, id);

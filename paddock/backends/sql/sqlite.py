@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from paddock.backends.sql.connection import SqlTransaction, connect, disk_error, is_disk_error, migrate
-from paddock.backends.sql.statements import Statements, load
+from paddock.backends.sql.statements import Statements, load_catalogue
 from paddock.backends.sql.writer import Writer
 from paddock.interfaces import Tx
 
@@ -47,7 +47,7 @@ class SqliteStore:
     @classmethod
     async def open(cls, path: Path, *, statements: Statements | None = None, readers: int = READERS) -> SqliteStore:
         """Open or create the database and bring it to the current schema."""
-        return await asyncio.to_thread(lambda: cls(path, statements or load(), readers=readers))
+        return await asyncio.to_thread(lambda: cls(path, statements or load_catalogue(), readers=readers))
 
     async def write(self, work: Callable[[Tx], T]) -> T:
         result: T = await self._writer.submit(work)

@@ -12,7 +12,7 @@ A name line starts a query, the next name line (or the end) closes it. Python ne
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -62,11 +62,14 @@ def parse_queries(text: str) -> dict[str, str]:
     return queries
 
 
-def load(directory: Traversable | None = None) -> Statements:
-    """Read schema.sql, queries.sql and migrations/ of `directory` (Paddock's own when not given)."""
+def load(directory: Traversable | None = None, *, parts: Sequence[str] = ("",)) -> Statements:
+    """Read `<part>schema.sql` and `<part>queries.sql` of every part, in `directory` (Paddock's own when not given).
+
+    The parts together are one database; its migrations stand in `<first part>migrations/`.
+    """
     home = directory if directory is not None else files(__package__ or "paddock.backends.sql")
     migrations: dict[int, str] = {}
-    numbered = home / "migrations"
+    numbered = home / f"{parts[0]}migrations"
     for entry in sorted(numbered.iterdir(), key=lambda e: e.name) if numbered.is_dir() else ():
         found = MIGRATION.match(entry.name)
         if found:
@@ -75,7 +78,17 @@ def load(directory: Traversable | None = None) -> Statements:
     if sorted(migrations) != expected:
         raise BadStatements(f"migrations are numbered {sorted(migrations)}, expected {expected}")
     return Statements(
-        schema=(home / "schema.sql").read_text(encoding="utf-8"),
-        queries=parse_queries((home / "queries.sql").read_text(encoding="utf-8")),
+        schema="\n".join((home / f"{part}schema.sql").read_text(encoding="utf-8") for part in parts),
+        queries=parse_queries("\n".join((home / f"{part}queries.sql").read_text(encoding="utf-8") for part in parts)),
         migrations=migrations,
     )
+
+
+def load_catalogue() -> Statements:
+    """The main database: functions and IAM."""
+    return load(parts=("", "iam_"))
+
+
+def load_logs() -> Statements:
+    """logs.db: log groups, streams and events."""
+    return load(parts=("logs_",))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from paddock.backends.sql.statements import BadStatements, load, parse_queries
+from paddock.backends.sql.statements import BadStatements, Statements, load, load_catalogue, load_logs, parse_queries
 
 
 def test_queries_are_split_at_their_names_and_lose_their_comments() -> None:
@@ -39,8 +40,9 @@ class Nulls(dict[str, None]):
         return None
 
 
-def test_every_query_of_paddock_fits_the_schema() -> None:
-    statements = load()
+@pytest.mark.parametrize("loaded", [load_catalogue, load_logs])
+def test_every_query_of_paddock_fits_the_schema(loaded: Callable[[], Statements]) -> None:
+    statements = loaded()
     connection = sqlite3.connect(":memory:")
     connection.executescript(statements.schema)
     assert statements.queries
