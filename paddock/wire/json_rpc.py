@@ -52,11 +52,10 @@ def serialize_error(
     code: str,
     message: str,
     status: int,
-    fault: str,
     members: Mapping[str, Any],
     request_id: str,
 ) -> Response:
-    """`{"__type": code, "message": ...}`; services that once spoke query also get their old code in a header."""
+    """`{"__type": code, "message": ...}`, the message spelled as the shape spells it."""
     shape = error.places.shape if error is not None else None
     known = shape.members if shape is not None else {}
     name = shape.name if shape is not None else code
@@ -64,10 +63,8 @@ def serialize_error(
     if shape is not None:
         extra = {key: value for key, value in members.items() if key in known and key not in document}
         document.update(json_body.encode_structure(shape, extra))
-    fields = [("x-amzn-RequestId", request_id), ("Content-Type", _content_type(service))]
-    if "awsQueryCompatible" in service.model.metadata and error is not None:
-        fields.append(("x-amzn-query-error", f"{error.code};{'Sender' if fault == 'client' else 'Receiver'}"))
-    return Response(status=status, headers=tuple(fields), body=json_body.dump(document))
+    fields = (("x-amzn-RequestId", request_id), ("Content-Type", _content_type(service)))
+    return Response(status=status, headers=fields, body=json_body.dump(document))
 
 
 def _content_type(service: ServiceModel) -> str:

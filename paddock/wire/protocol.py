@@ -88,7 +88,6 @@ def serialize_error(
         "code": code,
         "message": message,
         "status": status,
-        "fault": fault,
         "members": members,
         "request_id": request_id,
     }
@@ -96,6 +95,6 @@ def serialize_error(
         case "json":
             return json_rpc.serialize_error(service, error, **details)
         case "query":
-            return query.serialize_error(service, **details)
+            return query.serialize_error(service, fault=fault, **details)
         case _:
-            return rest_json.serialize_error(error, **details)
+            return rest_json.serialize_error(error, fault=fault, **details)
