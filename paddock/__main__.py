@@ -58,7 +58,8 @@ def _listed() -> list[str]:
     lines = []
     for runtime in discovery.runtimes():
         if runtime.interpreter is None:
-            state = f"missing: put {runtime.family.interpreter.format(version=runtime.name.removeprefix(runtime.family.family))} on PATH"
+            version = runtime.name.removeprefix(runtime.family.family)
+            state = f"missing: put {runtime.family.interpreter.format(version=version)} on PATH"
         else:
             state = packages.available(runtime) or f"{runtime.version_label}  {runtime.interpreter.executable}"
         lines.append(f"{runtime.name:<18} {state}")
