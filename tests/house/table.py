@@ -79,7 +79,9 @@ MAY_IMPORT_INSIDE: Mapping[str, str] = {}
 MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {}
 
 # (path, function) -> why a memo is not state: the same answer for ever, from what never changes.
-MAY_REMEMBER: Mapping[tuple[str, str], str] = {}
+MAY_REMEMBER: Mapping[tuple[str, str], str] = {
+    ("paddock/wire/constraints.py", "compiled"): "a pattern of the service models, compiled: pure, and bounded",
+}
 
 # path -> who runs it, when no import leads there from `paddock.__main__`.
 RUN_OTHERWISE: Mapping[str, str] = {}

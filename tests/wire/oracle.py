@@ -47,9 +47,11 @@ class Values:
     def members(self, shape: Shape | None, *, every: bool, status: int = 200) -> dict[str, Any]:
         """A top-level structure, members placed by location; `every` member, or each with even odds."""
         found: dict[str, Any] = {}
-        for name, member in shape.members.items() if shape is not None else ():
+        if shape is None:
+            return found
+        for name, member in shape.members.items():
             location = member.serialization.get("location")
-            payload = shape is not None and shape.serialization.get("payload") == name
+            payload = shape.serialization.get("payload") == name
             if not (every or name in shape.required_members or payload or self._rng.random() < 0.5):
                 continue
             if location == "statusCode":

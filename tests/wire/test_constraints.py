@@ -128,7 +128,8 @@ def test_a_map_is_reported_as_a_whole_values_and_keys_apart() -> None:
 
 
 def test_elements_that_are_structures_have_their_number_in_the_path() -> None:
-    role = {"RoleName": "r", "AssumeRolePolicyDocument": "{}", "Tags": [{"Key": "a", "Value": "b"}, {"Value": "c"}]}
+    tags = [{"Key": "a", "Value": "b"}, {"Value": "c"}]
+    role: dict[str, Any] = {"RoleName": "r", "AssumeRolePolicyDocument": "{}", "Tags": tags}
     assert found("CreateRole", role, "iam") == [
         "Value null at 'tags.2.member.key' failed to satisfy constraint: Member must not be null"
     ]

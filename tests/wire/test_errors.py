@@ -48,7 +48,8 @@ def test_the_envelope_of_rest_json_spells_the_message_as_the_shape_does() -> Non
     response = rendered("lambda", "InvalidParameterValueException")
     assert response.body == b'{"Type":"User","message":"It <failed> & so"}'
     assert ("x-amzn-ErrorType", "InvalidParameterValueException") in response.headers
-    assert b'"Type":"Service"' in bytes(rendered("lambda", "ServiceException", fault="server").body)  # type: ignore[arg-type]
+    response = rendered("lambda", "ServiceException", fault="server")
+    assert response.body == b'{"Type":"Service","Message":"It <failed> & so"}'
 
 
 def test_a_throttle_has_its_reason_in_the_body_and_its_delay_in_a_header() -> None:
@@ -85,4 +86,6 @@ def test_the_query_protocol_answers_xml_with_the_wire_code() -> None:
         b"<RequestId>rid</RequestId></ErrorResponse>"
     )
     assert rendered("iam", "NoSuchEntity").body == response.body
-    assert b"<Type>Receiver</Type>" in bytes(rendered("sts", "InternalFailure", fault="server").body)  # type: ignore[arg-type]
+    response = rendered("sts", "InternalFailure", fault="server")
+    assert isinstance(response.body, bytes)
+    assert b"<Type>Receiver</Type>" in response.body

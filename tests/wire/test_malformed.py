@@ -142,7 +142,8 @@ def test_random_requests_raise_nothing_but_wire_errors(
 
 def shaped(shape: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     """Documents that look like the shape but are wrong here and there."""
-    wrong = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([]) | st.just({})
+    scalar = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+    wrong: st.SearchStrategy[Any] = scalar | st.just([]) | st.just({})
     if depth > 3:
         return wrong
     match shape.type_name:

@@ -191,7 +191,7 @@ def test_signing_keys_are_kept_within_bounds() -> None:
     verifier = Verifier(keys_max=2)
     for number in range(5):
         with pytest.raises(SignatureRefused):
-            verifier.verify(invoke(), secret_of=lambda _, n=number: Secret(f"wrong-{n}"), now=NOW)
+            verifier.verify(invoke(), secret_of={"AKIDEXAMPLE": Secret(f"wrong-{number}")}.get, now=NOW)
         assert verifier.verify(invoke(), secret_of=SECRETS.get, now=NOW).service == "lambda"
     assert len(verifier._keys) <= 2
 
