@@ -1,0 +1,285 @@
+"""From a request to the operation that answers it, and back: `Front.handle` is the table of contents.
+
+    bytes in -> guard -> /health? -> service -> body -> operation -> caller -> params -> constraints -> work -> bytes out
+
+Errors of every step are ServiceErrors (the wire's are turned into them here) and are rendered in one place, in the
+words of the service that was asked. What is not a ServiceError is a defect of ours: its traceback goes to the log, the
+caller gets the request id to look for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from botocore.model import OperationModel
+
+from paddock.front.access import AccessRecord
+from paddock.front.guard import Guard
+from paddock.front.identity import caller_of
+from paddock.front.rendering import error_response
+from paddock.front.unmounted import Unmounted
+from paddock.model.errors import (
+    ClientError,
+    InternalError,
+    NotYet,
+    RequestEntityTooLarge,
+    ServiceError,
+    ValidationError,
+)
+from paddock.services.service import Call, Mount, Operation, Reply, operations_of
+from paddock.wire import constraints
+from paddock.wire.errors import WireError
+from paddock.wire.http1_request import BodyTooLarge, ClientGone, IncomingRequest
+from paddock.wire.messages import Request, Response
+from paddock.wire.protocol import parse, route, serialize
+from paddock.wire.service import ServiceModel, Switchboard, load_service
+from paddock.wire.sigv4 import credential_of
+
+log = logging.getLogger("paddock.front")
+
+HEALTH_PATH = "/health"
+COVERAGE = "See docs/coverage.md."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontSettings:
+    """default_account: 12 digits. body_bytes_max: AWS's limit for CreateFunction, the largest of all.
+
+    request_timeout_s: longer than any synchronous invocation may take; None for no limit.
+    host_names: names besides IP addresses, localhost and AWS's that this server is reached by.
+    """
+
+    default_account: str = "000000000000"
+    default_region: str = "us-east-1"
+    body_bytes_max: int = 70_167_211
+    request_timeout_s: float | None = 1_000.0
+    host_names: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What has been understood of a request so far: errors and the access record speak of it."""
+
+    request_id: str
+    service: ServiceModel | None = None
+    operation: str = ""
+    error_code: str = ""
+    bytes_in: int = 0
+
+    @property
+    def service_name(self) -> str:
+        return "" if self.service is None else self.service.name
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A mounted service, with its functions by operation name."""
+
+    model: ServiceModel
+    desk: Any
+    operations: Mapping[str, Operation]
+
+
+class Front:
+    """All services behind one port. Hand `handle` to an HttpServer.
+
+    new_id: a fresh request id (UUID). health: the JSON document of GET /health. record: takes one AccessRecord per
+    request, at once and without I/O. monotonic: seconds, for durations.
+    """
+
+    def __init__(
+        self,
+        mounts: Sequence[Mount],
+        settings: FrontSettings,
+        *,
+        new_id: Callable[[], str],
+        health: Callable[[], Mapping[str, Any]],
+        record: Callable[[AccessRecord], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._new_id = new_id
+        self._health = health
+        self._record = record
+        self._monotonic = monotonic
+        self._guard = Guard(settings.host_names)
+        self._unmounted = Unmounted()
+        self._served: dict[str, _Served] = {}
+        for mount in mounts:
+            model = load_service(mount.service.name)
+            operations = operations_of(model.operation_names, *mount.service.modules)
+            self._served[model.name] = _Served(model, mount.desk, operations)
+        self._switchboard = Switchboard([served.model for served in self._served.values()])
+
+    async def handle(self, incoming: IncomingRequest) -> Response:
+        """Answer one request. Raises only ClientGone (and CancelledError): then nobody is there to be answered."""
+        started_s = self._monotonic()
+        asked = _Asked(self._new_id())
+        response: Response | None = None
+        try:
+            response = await self._answer(incoming, asked)
+        except ClientGone:
+            asked.error_code = "ClientGone"
+            raise
+        except (ServiceError, WireError) as error:
+            response = self._refuse(_as_service_error(error), incoming, asked)
+        except Exception:
+            log.exception("request %s: %s:%s failed", asked.request_id, asked.service_name, asked.operation)
+            hint = f"An internal error occurred; the server's log has request id {asked.request_id}."
+            response = self._refuse(InternalError(hint), incoming, asked)
+        finally:
+            self._note(asked, response, self._monotonic() - started_s)
+        return response
+
+    async def _answer(self, incoming: IncomingRequest, asked: _Asked) -> Response:
+        """The steps, in order. Whatever goes wrong is raised."""
+        self._guard.check(incoming.headers)
+        if incoming.path == HEALTH_PATH and incoming.method in ("GET", "HEAD"):
+            return self._health_response(asked)
+        head = _without_body(incoming)
+        asked.service = self._switchboard.identify(head)
+        request = await self._with_body(incoming, head, asked)
+        served = await self._served_by(request, asked)
+        path_params = self._find_operation(served, request, asked)
+        work = self._function_of(served, asked)
+        caller = caller_of(credential_of(request), self._settings.default_account, self._settings.default_region)
+        params = parse(served.model, asked.operation, request, path_params)
+        _check_constraints(served.model, asked.operation, params)
+        call = Call(caller=caller, request_id=asked.request_id, params=params)
+        output = await self._run(work, served.desk, call)
+        return _success(served.model, asked, output)
+
+    def _health_response(self, asked: _Asked) -> Response:
+        fields = (("x-amzn-RequestId", asked.request_id), ("Content-Type", "application/json"))
+        return Response(status=200, headers=fields, body=json.dumps(self._health()).encode())
+
+    async def _with_body(self, incoming: IncomingRequest, head: Request, asked: _Asked) -> Request:
+        """The whole request. Raises RequestEntityTooLarge, naming the operation where the head tells it."""
+        try:
+            body = await incoming.read(self._settings.body_bytes_max)
+        except BodyTooLarge as error:
+            suffix = ""
+            if asked.service is not None and asked.service.protocol != "query":
+                asked.operation, _ = route(asked.service, head)
+                suffix = f" for the {asked.operation} operation"
+            message = f"Request must be smaller than {error.bytes_max} bytes{suffix}"
+            raise RequestEntityTooLarge(message) from None
+        finally:
+            asked.bytes_in = incoming.received_bytes
+        return replace(head, body=body) if body else head
+
+    async def _served_by(self, request: Request, asked: _Asked) -> _Served:
+        """The mounted service. Raises NotYet for one that is not mounted, ClientError when nothing tells."""
+        if asked.service is None:
+            # The unsigned form of a query service is told by its body only.
+            asked.service = self._switchboard.identify(request)
+        if asked.service is not None:
+            return self._served[asked.service.name]
+        credential = credential_of(request)
+        scope = "" if credential is None else credential.service
+        asked.service = await self._unmounted.find(scope) if scope else None
+        if asked.service is not None:
+            asked.operation = _operation_or_nothing(asked.service, request)
+            what = f"{asked.service.name}:{asked.operation}" if asked.operation else f"the service {asked.service.name}"
+            raise NotYet(f"Paddock does not implement {what} yet. {COVERAGE}")
+        target = request.headers.get("x-amz-target")
+        seen = f"credential scope {scope[:64]!a}, target {target[:128]!a}, path {request.path[:256]!a}"
+        if scope or target:
+            raise NotYet(f"Paddock does not serve what this request asks for ({seen}). {COVERAGE}")
+        message = f"Paddock can not tell which service this request is for ({seen})."
+        raise ClientError(message, code="UnknownOperationException", status=404)
+
+    def _find_operation(self, served: _Served, request: Request, asked: _Asked) -> Mapping[str, str]:
+        """Set asked.operation; the labels of its path."""
+        asked.operation, path_params = route(served.model, request)
+        return path_params
+
+    def _function_of(self, served: _Served, asked: _Asked) -> Operation:
+        work = served.operations.get(asked.operation)
+        if work is None:
+            raise NotYet(f"Paddock does not implement {served.model.name}:{asked.operation} yet. {COVERAGE}")
+        return work
+
+    async def _run(self, work: Operation, desk: Any, call: Call) -> Mapping[str, Any] | Reply | None:
+        """The operation itself, within the time a request may take."""
+        timeout_s = self._settings.request_timeout_s
+        if timeout_s is None:
+            return await work(desk, call)
+        try:
+            async with asyncio.timeout(timeout_s) as deadline:
+                return await work(desk, call)
+        except TimeoutError:
+            if deadline.expired():
+                raise InternalError(f"The request did not finish within {timeout_s:g} seconds.") from None
+            raise
+
+    def _refuse(self, error: ServiceError, incoming: IncomingRequest, asked: _Asked) -> Response:
+        asked.error_code = error.code
+        return error_response(error, asked.service, asked.operation or None, incoming.headers, asked.request_id)
+
+    def _note(self, asked: _Asked, response: Response | None, duration_s: float) -> None:
+        bytes_out: int | None = 0
+        if response is not None:
+            bytes_out = len(response.body) if isinstance(response.body, bytes) else None
+        self._record(
+            AccessRecord(
+                request_id=asked.request_id,
+                service=asked.service_name,
+                operation=asked.operation,
+                status=0 if response is None else response.status,
+                error_code=asked.error_code,
+                bytes_in=asked.bytes_in,
+                bytes_out=bytes_out,
+                duration_s=duration_s,
+            )
+        )
+
+
+def _without_body(incoming: IncomingRequest) -> Request:
+    return Request(method=incoming.method, path=incoming.path, query=incoming.query, headers=incoming.headers)
+
+
+def _operation_or_nothing(service: ServiceModel, request: Request) -> str:
+    try:
+        return route(service, request)[0]
+    except WireError:
+        return ""
+
+
+def _check_constraints(service: ServiceModel, operation: str, params: Mapping[str, Any]) -> None:
+    """Raises ValidationError with every violation of the model's limits."""
+    model = service.operation(operation)
+    found = constraints.violations(model, params)
+    if found:
+        raise ValidationError(constraints.message(found), code=_constraint_code(service, model))
+
+
+def _constraint_code(service: ServiceModel, operation: OperationModel) -> str:
+    """The name services give to a broken constraint.
+
+    ValidationException is the framework's own and stands in few models; the query protocol says ValidationError
+    (spec 06 §4), and services that declare InvalidParameterException (logs) use that.
+    """
+    if service.protocol == "query":
+        return "ValidationError"
+    declared = {shape.name for shape in operation.error_shapes}
+    if "ValidationException" not in declared and "InvalidParameterException" in declared:
+        return "InvalidParameterException"
+    return "ValidationException"
+
+
+def _success(service: ServiceModel, asked: _Asked, output: Mapping[str, Any] | Reply | None) -> Response:
+    if isinstance(output, Reply):
+        return serialize(service, asked.operation, output.output, asked.request_id, output.headers)
+    return serialize(service, asked.operation, output or {}, asked.request_id)
+
+
+def _as_service_error(error: ServiceError | WireError) -> ServiceError:
+    if isinstance(error, ServiceError):
+        return error
+    return ClientError(error.message, code=error.code, status=error.status)

@@ -1,0 +1,25 @@
+"""From a credential to the caller: which account, which region."""
+
+from __future__ import annotations
+
+import re
+
+from paddock.model.caller import Caller
+from paddock.model.errors import AccessDenied
+from paddock.wire.sigv4 import Credential
+
+_REGION = re.compile(r"[a-z0-9-]{1,32}")
+
+
+def caller_of(credential: Credential | None, default_account: str, default_region: str) -> Caller:
+    """An access key of exactly 12 digits is the account; anything else calls for the default account.
+
+    The region is the credential scope's. Raises AccessDenied for a region that could not stand in an ARN.
+    """
+    if credential is None:
+        return Caller(account=default_account, region=default_region)
+    if _REGION.fullmatch(credential.region) is None:
+        raise AccessDenied("Credential should be scoped to a valid region.", code="InvalidSignatureException")
+    key = credential.access_key_id
+    account = key if len(key) == 12 and key.isascii() and key.isdecimal() else default_account
+    return Caller(account=account, region=credential.region, access_key_id=key)
