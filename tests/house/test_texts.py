@@ -10,7 +10,7 @@ from tests.house.reading import ROOT, Finding, report, text_files
 
 # Put together here so that this file does not find itself.
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX")) + r")\b")
-MACHINE = re.compile("|".join(("/ro" + "ot/", "/wo" + "rk/", "/Us" + "ers/", r"\.py" + "env")))
+MACHINE = re.compile("|".join(("/ro" + "ot/", "/wo" + "rk/", "/Us" + "ers/")))
 REGISTRY = re.compile(
     r"https?://[^\s/\"']*(" + "|".join(("py" + "pi", "npm" + "js", "artifact" + "ory", "nex" + "us")) + ")"
 )
