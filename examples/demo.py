@@ -83,17 +83,18 @@ def server(scratch: Path) -> Iterator[str]:
         await_health(process, endpoint)
         yield endpoint
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            status = process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            status = None
+        status = stop(process)
     if status != 0:
-        raise DemoFailed(
-            f"the server did not stop cleanly (exit status {'none, it was killed' if status is None else status})"
-        )
+        raise DemoFailed(f"the server did not stop cleanly (exit status {status})")
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def await_health(process: subprocess.Popen[bytes], endpoint: str) -> None:
