@@ -1,0 +1,71 @@
+"""What is asked of the catalogue: a new function, or a change of an existing one's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from paddock.control.rules import merged_logging
+from paddock.model.function import FunctionVersion, LoggingConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggingChange:
+    """Members of LoggingConfig as sent; "" for not sent."""
+
+    format: str = ""
+    application_level: str = ""
+    system_level: str = ""
+    group: str = ""
+
+    def applied(self, current: LoggingConfig) -> LoggingConfig:
+        return merged_logging(
+            current,
+            log_format=self.format,
+            application_level=self.application_level,
+            system_level=self.system_level,
+            group=self.group,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Settings as sent. None leaves a setting as it is (at its default, in a new function)."""
+
+    runtime: str | None = None
+    handler: str | None = None
+    role: str | None = None
+    description: str | None = None
+    timeout_s: int | None = None
+    memory_mb: int | None = None
+    ephemeral_mb: int | None = None
+    environment: Mapping[str, str] | None = None
+    logging: LoggingChange | None = None
+
+    def applied(self, version: FunctionVersion) -> FunctionVersion:
+        """Raises InvalidParameterValue when the logging settings contradict each other."""
+        if self.logging is not None:
+            version = replace(version, logging=self.logging.applied(version.logging))
+        return replace(
+            version,
+            runtime=version.runtime if self.runtime is None else self.runtime,
+            handler=version.handler if self.handler is None else self.handler,
+            role=version.role if self.role is None else self.role,
+            description=version.description if self.description is None else self.description,
+            timeout_s=version.timeout_s if self.timeout_s is None else self.timeout_s,
+            memory_mb=version.memory_mb if self.memory_mb is None else self.memory_mb,
+            ephemeral_mb=version.ephemeral_mb if self.ephemeral_mb is None else self.ephemeral_mb,
+            environment=version.environment if self.environment is None else self.environment,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFunction:
+    """CreateFunction. Runtime, handler and role must stand in `settings`."""
+
+    account: str
+    region: str
+    name: str
+    architecture: str
+    settings: Change
+    tags: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,148 @@
+"""Permits: taken before, returned after, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from paddock.invoke.dispatcher import Dispatcher
+from paddock.model.errors import InternalError, TooManyRequests
+from paddock.model.function import CodeArtifact, FunctionVersion
+from paddock.model.invocation import Invocation, InvocationResult
+from paddock.model.quotas import Quotas
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+VERSION = FunctionVersion(
+    account="000000000000",
+    region="us-east-1",
+    name="f",
+    runtime="python3.12",
+    handler="f.h",
+    role="arn:aws:iam::000000000000:role/r",
+    code=CodeArtifact(digest="0" * 64, size_bytes=1, unzipped_bytes=1),
+    revision_id="r",
+    build_id="b",
+    last_modified=NOW,
+)
+INVOCATION = Invocation(
+    request_id="1", version=VERSION, invoked_arn=VERSION.function_arn, payload=b"{}", received_at=NOW
+)
+
+
+class FakeFleet:
+    """Runs until told how to end."""
+
+    def __init__(self) -> None:
+        self.seen: list[Invocation] = []
+        self.ends: list[asyncio.Future[InvocationResult]] = []
+
+    async def prepare(self, version: FunctionVersion) -> None: ...
+
+    async def run(self, invocation: Invocation) -> InvocationResult:
+        self.seen.append(invocation)
+        end: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
+        self.ends.append(end)
+        return await end
+
+    async def retire(self, function_arn: str, keep_build: str | None) -> None: ...
+
+    def runtimes(self) -> Sequence[str]:
+        return ()
+
+
+RESULT = InvocationResult(payload=b"1", executed_version="$LATEST")
+
+
+async def turns() -> None:
+    """Let every task that can go on do so."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def started(dispatcher: Dispatcher, fleet: FakeFleet, count: int) -> list[asyncio.Task[InvocationResult]]:
+    tasks = [asyncio.ensure_future(dispatcher.run(INVOCATION)) for _ in range(count)]
+    await turns()
+    assert len(fleet.ends) == count
+    return tasks
+
+
+def test_a_result_is_passed_on_and_the_permit_returned() -> None:
+    async def story() -> None:
+        fleet = FakeFleet()
+        dispatcher = Dispatcher(fleet, Quotas())
+        (task,) = await started(dispatcher, fleet, 1)
+        assert dispatcher.in_flight("000000000000", "us-east-1") == 1
+        fleet.ends[0].set_result(RESULT)
+        assert await task is RESULT
+        assert fleet.seen == [INVOCATION]
+        assert dispatcher.in_flight("000000000000", "us-east-1") == 0
+
+    asyncio.run(story())
+
+
+def test_beyond_the_limit_callers_are_throttled_at_once() -> None:
+    async def story() -> None:
+        fleet = FakeFleet()
+        dispatcher = Dispatcher(fleet, Quotas(concurrency_max=2))
+        tasks = await started(dispatcher, fleet, 2)
+        with pytest.raises(TooManyRequests) as caught:
+            await dispatcher.run(INVOCATION)
+        assert caught.value.message == "Rate Exceeded."
+        assert caught.value.members == {"Reason": "ConcurrentInvocationLimitExceeded"}
+        assert len(fleet.seen) == 2
+        elsewhere = replace(INVOCATION, version=replace(VERSION, region="eu-west-1"))
+        other = asyncio.ensure_future(dispatcher.run(elsewhere))
+        await turns()
+        assert len(fleet.ends) == 3
+        for end in fleet.ends:
+            end.set_result(RESULT)
+        await asyncio.gather(*tasks, other)
+        (again,) = await started_again(dispatcher, fleet)
+        assert again is RESULT
+
+    asyncio.run(story())
+
+
+async def started_again(dispatcher: Dispatcher, fleet: FakeFleet) -> list[InvocationResult]:
+    task = asyncio.ensure_future(dispatcher.run(INVOCATION))
+    await turns()
+    fleet.ends[-1].set_result(RESULT)
+    return [await task]
+
+
+def test_a_fleet_that_fails_returns_the_permit() -> None:
+    async def story() -> None:
+        fleet = FakeFleet()
+        dispatcher = Dispatcher(fleet, Quotas(concurrency_max=1))
+        (task,) = await started(dispatcher, fleet, 1)
+        fleet.ends[0].set_exception(InternalError("broken"))
+        with pytest.raises(InternalError):
+            await task
+        assert dispatcher.in_flight("000000000000", "us-east-1") == 0
+
+    asyncio.run(story())
+
+
+def test_a_caller_that_hangs_up_stops_nothing_and_its_permit_stays_taken() -> None:
+    async def story() -> None:
+        fleet = FakeFleet()
+        dispatcher = Dispatcher(fleet, Quotas(concurrency_max=1))
+        (task,) = await started(dispatcher, fleet, 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert dispatcher.in_flight("000000000000", "us-east-1") == 1
+        with pytest.raises(TooManyRequests):
+            await dispatcher.run(INVOCATION)
+        draining = asyncio.ensure_future(dispatcher.drain())
+        await asyncio.sleep(0)
+        assert not draining.done()
+        fleet.ends[0].set_result(RESULT)
+        await draining
+        assert dispatcher.in_flight("000000000000", "us-east-1") == 0
+
+    asyncio.run(story())
