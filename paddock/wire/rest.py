@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,15 +80,17 @@ def places_of(shape: Shape | None) -> Places:
 # ---- request -> members
 
 
-def parse_located(places: Places, request: Request, path_params: Mapping[str, str]) -> dict[str, Any]:
-    """The members that are not in the body. Raises Malformed."""
+def parse_located(
+    places: Places, request: Request, path_params: Mapping[str, str], literal_query: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """The members that are not in the body. `literal_query`: names that belong to the route. Raises Malformed."""
     found: dict[str, Any] = {}
     for place in places.uri:
         text = path_params.get(place.name)
         if text is not None:
             found[place.member] = scalars.parse_text(place.shape, text, scalars.ISO8601)
     if places.query and request.query:
-        _parse_query(places.query, query_pairs(request.query), found)
+        _parse_query(places.query, query_pairs(request.query), found, literal_query)
     headers = request.headers
     for place in places.header:
         sent = headers.get(place.name, "\0")
@@ -102,12 +104,13 @@ def parse_located(places: Places, request: Request, path_params: Mapping[str, st
     return found
 
 
-def _parse_query(places: Iterable[Place], pairs: list[tuple[str, str]], found: dict[str, Any]) -> None:
+def _parse_query(
+    places: tuple[Place, ...], pairs: list[tuple[str, str]], found: dict[str, Any], literal: frozenset[str]
+) -> None:
     sent: dict[str, list[str]] = {}
     for name, value in pairs:
         sent.setdefault(name, []).append(value)
-    places = tuple(places)
-    named = {place.name for place in places if place.shape.type_name != "map"}
+    named = literal | {place.name for place in places if place.shape.type_name != "map"}
     for place in places:
         shape = place.shape
         if shape.type_name == "map":

@@ -16,7 +16,7 @@ JSON = "application/json"
 def parse(plan: Plan, request: Request, path_params: Mapping[str, str]) -> dict[str, Any]:
     """Input members. A raw payload is request.body itself, never a copy. Raises Malformed."""
     places = plan.input
-    params = rest.parse_located(places, request, path_params)
+    params = rest.parse_located(places, request, path_params, plan.literal_query)
     payload = places.payload
     if payload is not None:
         if not request.body:

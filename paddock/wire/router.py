@@ -102,11 +102,13 @@ def _walk(
     if found is None and node.label is not None and segment:
         found = _walk(node.label, segments, at + 1, (*captured, segment), method, query)
     if found is None and node.greedy is not None and segments[at:] != [""]:
-        # Longest first. Only literals may follow a greedy label, so this stays linear in the path's length.
-        for end in range(len(segments), at, -1):
-            found = _walk(node.greedy, segments, end, (*captured, "/".join(segments[at:end])), method, query)
-            if found is not None or not node.greedy.literals:
-                break
+        # Shortest first, and only where a literal follows: a route that goes on after `{X+}` wins over one that ends.
+        for end in range(at + 1, len(segments) + 1):
+            if end == len(segments) or segments[end] in node.greedy.literals:
+                taken = "/".join(segments[at:end])
+                found = _walk(node.greedy, segments, end, (*captured, taken), method, query)
+                if found is not None:
+                    break
     return found
 
 

@@ -18,7 +18,7 @@ from paddock.wire.errors import WireError
 from paddock.wire.forms import form_fields
 from paddock.wire.messages import Request
 from paddock.wire.rest import Places, places_of
-from paddock.wire.router import Router
+from paddock.wire.router import Router, query_pairs
 from paddock.wire.sigv4 import credential_of
 
 PROTOCOLS = frozenset({"rest-json", "json", "query"})
@@ -27,12 +27,13 @@ PROTOCOLS = frozenset({"rest-json", "json", "query"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One operation, worked out ahead: where its members travel and the status of success."""
+    """One operation, worked out ahead: where its members travel, the status of success, the route's own query."""
 
     operation: OperationModel
     input: Places
     output: Places
     status: int
+    literal_query: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,9 @@ def _plan(operation: OperationModel) -> Plan:
         input=places_of(operation.input_shape),
         output=places_of(operation.output_shape),
         status=int(operation.http.get("responseCode", 200)),
+        literal_query=frozenset(
+            name for name, _ in query_pairs(operation.http.get("requestUri", "").partition("?")[2])
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from botocore.model import OperationModel, Shape
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
+from paddock.wire import protocol
 from paddock.wire.messages import Headers, Request, Response
 from paddock.wire.service import ServiceModel, load_service
 
@@ -52,19 +53,23 @@ class Values:
         for name, member in shape.members.items():
             location = member.serialization.get("location")
             payload = shape.serialization.get("payload") == name
-            if not (every or name in shape.required_members or payload or self._rng.random() < 0.5):
+            # A response always names a content type, so a member for it is never absent on the other side.
+            typed = member.serialization.get("name", "").lower() == "content-type"
+            if not (every or name in shape.required_members or payload or typed or self._rng.random() < 0.5):
                 continue
             if location == "statusCode":
                 found[name] = status
             elif location in ("header", "headers"):
-                found[name] = self._draw(member, TOKEN, 0)
+                value = self._header_json() if member.serialization.get("jsonvalue") else self._draw(member, TOKEN, 0)
+                found[name] = value.replace(microsecond=0) if isinstance(value, datetime) else value
             else:
                 found[name] = self._draw(member, TEXT if location else LINES, 0)
         return found
 
     def _draw(self, shape: Shape, alphabet: str, depth: int) -> Any:
         rng = self._rng
-        fewest = 0 if self._empties and depth else 1
+        # A flattened list that is empty leaves no trace in XML.
+        fewest = 0 if self._empties and depth and not shape.serialization.get("flattened") else 1
         match shape.type_name:
             case "structure":
                 return self._structure(shape, alphabet, depth)
@@ -92,6 +97,9 @@ class Values:
                 enum = shape.metadata.get("enum")
                 return rng.choice(enum) if enum else self._text(alphabet, fewest)
         raise AssertionError(f"no value for {shape.type_name}")
+
+    def _header_json(self) -> Any:
+        return {"text": self._text(LINES, 1), "numbers": [1, 2.5, None], "flag": self._rng.random() < 0.5}
 
     def _structure(self, shape: Shape, alphabet: str, depth: int) -> Any:
         if shape.is_document_type:
@@ -146,3 +154,38 @@ def read_by_botocore(service: ServiceModel, response: Response, shape: Shape | N
         },
         shape,
     )
+
+
+def check_request(service_name: str, operation_name: str) -> None:
+    """What botocore sends, we route to the operation and parse to the same parameters."""
+    service = load(service_name)
+    operation = service.operation(operation_name)
+    for round_number in range(6):
+        values = Values(f"{operation_name}{round_number}", empties=service.protocol != "query")
+        params = values.members(operation.input_shape, every=round_number == 0)
+        request = request_of(operation, params)
+
+        routed, labels = protocol.route(service, request)
+        assert routed == operation_name
+        assert protocol.parse(service, routed, request, labels) == params
+
+
+def check_response(service_name: str, operation_name: str) -> None:
+    """What we answer, botocore reads back equal."""
+    service = load(service_name)
+    operation = service.operation(operation_name)
+    for round_number in range(6):
+        values = Values(f"{operation_name}{round_number}", empties=True)
+        output = values.members(operation.output_shape, every=round_number == 0, status=202)
+
+        response = protocol.serialize(service, operation_name, output, "the-request-id")
+        read = read_by_botocore(service, response, operation.output_shape, streaming=operation.has_streaming_output)
+
+        assert read.pop("ResponseMetadata")["RequestId"] == "the-request-id"
+        read = {name: value.body if isinstance(value, Stream) else value for name, value in read.items()}
+        if response.status == 204:
+            assert response.body == b""
+        status_member = service.plans[operation_name].output.status
+        if status_member:
+            output.setdefault(status_member, response.status)
+        assert read == output

@@ -5,21 +5,12 @@ from __future__ import annotations
 import pytest
 
 from paddock.wire import protocol
-from tests.wire.oracle import Values, load, operations, request_of
+from tests.wire.oracle import check_request, load, operations, request_of
 
 
 @pytest.mark.parametrize(("service_name", "operation_name"), operations())
 def test_a_request_of_botocore_parses_back_equal(service_name: str, operation_name: str) -> None:
-    service = load(service_name)
-    operation = service.operation(operation_name)
-    for round_number in range(6):
-        values = Values(f"{operation_name}{round_number}", empties=service.protocol != "query")
-        params = values.members(operation.input_shape, every=round_number == 0)
-        request = request_of(operation, params)
-
-        routed, labels = protocol.route(service, request)
-        assert routed == operation_name
-        assert protocol.parse(service, routed, request, labels) == params
+    check_request(service_name, operation_name)
 
 
 def test_lambda_has_all_its_operations() -> None:

@@ -10,7 +10,7 @@ import pytest
 from paddock.model.function import State
 from paddock.wire import protocol
 from paddock.wire.errors import OutputDefect
-from tests.wire.oracle import Stream, Values, has_event_stream, load, operations, read_by_botocore
+from tests.wire.oracle import check_response, has_event_stream, load, operations
 
 # Event streams are written by an encoder of their own; here their bytes only pass through (see the last test).
 WITHOUT_EVENT_STREAM = [
@@ -22,25 +22,7 @@ WITHOUT_EVENT_STREAM = [
 
 @pytest.mark.parametrize(("service_name", "operation_name"), WITHOUT_EVENT_STREAM)
 def test_a_response_of_ours_parses_back_equal(service_name: str, operation_name: str) -> None:
-    service = load(service_name)
-    operation = service.operation(operation_name)
-    streaming = operation.has_streaming_output
-    for round_number in range(6):
-        values = Values(f"{operation_name}{round_number}", empties=True)
-        output = values.members(operation.output_shape, every=round_number == 0, status=202)
-
-        response = protocol.serialize(service, operation_name, output, "the-request-id")
-        read = read_by_botocore(service, response, operation.output_shape, streaming=streaming)
-
-        metadata = read.pop("ResponseMetadata")
-        assert metadata["RequestId"] == "the-request-id"
-        read = {name: value.body if isinstance(value, Stream) else value for name, value in read.items()}
-        if response.status == 204:
-            assert response.body == b""
-        status_member = service.plans[operation_name].output.status
-        if status_member:
-            output.setdefault(status_member, response.status)
-        assert read == output
+    check_response(service_name, operation_name)
 
 
 def test_only_three_operations_answer_with_event_streams() -> None:

@@ -97,6 +97,7 @@ def test_greedy_labels_take_slashes_and_yield_to_literals() -> None:
             ("ListObjects", "GET", "/{Bucket}"),
             ("GetAcl", "GET", "/{Bucket}?acl"),
             ("GetFile", "GET", "/files/{Path+}/content"),
+            ("GetFileInfo", "GET", "/files/{Path+}"),
         ]
     )
 
@@ -110,7 +111,9 @@ def test_greedy_labels_take_slashes_and_yield_to_literals() -> None:
     assert found("/b/") == ("ListObjects", {"Bucket": "b"})
     assert found("/b", "acl") == ("GetAcl", {"Bucket": "b"})
     assert found("/files/x/y/content") == ("GetFile", {"Path": "x/y"})
-    assert found("/files/x/y") == ("GetObject", {"Bucket": "files", "Key": "x/y"})
+    assert found("/files/content/content") == ("GetFile", {"Path": "content"})
+    assert found("/files/content") == ("GetFileInfo", {"Path": "content"})
+    assert found("/files/x/y") == ("GetFileInfo", {"Path": "x/y"})
 
 
 def test_a_label_inside_a_segment_is_refused_when_built() -> None:
