@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paddock.wire.service import load_service
-
 from paddock.services import SERVICES
 from paddock.services.service import Service, operations_of
+from paddock.wire.service import load_service
 
 PAGE = Path(__file__).parent.parent / "docs" / "coverage.md"
 

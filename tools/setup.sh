@@ -30,10 +30,13 @@ if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/d
 fi
 pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"; }
 pip install --require-hashes -r requirements/dev.lock
-pip install --no-deps --no-build-isolation -e .
+# The build backend warns at length about every editable install; pip shows its output when it fails.
+PYTHONWARNINGS=ignore pip install --no-deps --no-build-isolation -e .
 
 # Packages that functions find beside their code (boto3, the runtime client), for interpreters that cannot share ours.
-.venv/bin/paddock runtimes prepare
+# Without them these runtimes are refused at create, and `paddock runtimes` says why: no reason to fail here.
+prepared=$(.venv/bin/paddock runtimes prepare) || echo "setup: run \`.venv/bin/paddock runtimes prepare\` again" >&2
+grep -v 'nothing to prepare' <<< "$prepared" || true
 
 printf '%s' "$wanted" > "$stamp"
 echo "setup: .venv/bin/paddock is ready"

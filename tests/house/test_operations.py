@@ -6,10 +6,10 @@ import ast
 import re
 
 import pytest
-from paddock.wire.service import load_service
 
 from paddock.services import SERVICES
 from paddock.services.service import Service, operations_of
+from paddock.wire.service import load_service
 from tests.house.reading import ROOT, Finding, Module, python, report
 from tools import coverage
 
