@@ -1,6 +1,6 @@
 """From a request to the operation that answers it, and back: `Front.handle` is the table of contents.
 
-    bytes in -> guard -> /health? -> service -> body -> operation -> caller -> params -> constraints -> work -> bytes out
+    bytes -> guard -> health? -> service -> body -> operation -> caller -> params -> constraints -> work -> bytes
 
 Errors of every step are ServiceErrors (the wire's are turned into them here) and are rendered in one place, in the
 words of the service that was asked. What is not a ServiceError is a defect of ours: its traceback goes to the log, the
