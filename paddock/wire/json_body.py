@@ -17,6 +17,9 @@ from botocore.model import Shape
 from paddock.wire import scalars
 from paddock.wire.errors import Malformed, OutputDefect
 
+DEPTH_MAX = 100
+"""Levels of structures, lists and maps; DynamoDB, which nests most, stops at 32."""
+
 
 def load(body: bytes) -> Any:
     """The document, {} for an empty body. Raises Malformed, also for documents nested absurdly deep."""
@@ -32,26 +35,28 @@ def dump(document: Any) -> bytes:
     return msgspec.json.encode(document)
 
 
-def decode(shape: Shape, value: Any) -> Any:
-    """A JSON value as the shape's Python value. Raises Malformed."""
+def decode(shape: Shape, value: Any, depth: int = 0) -> Any:
+    """A JSON value as the shape's Python value. Raises Malformed, also beyond DEPTH_MAX levels."""
     kind = shape.type_name
+    if depth > DEPTH_MAX:
+        raise Malformed("The request is nested too deeply")
     if kind in scalars.INTEGER_BITS:
         return _integer(value, kind)
     if kind in scalars.FLOATS:
         return _float(value, kind)
     match kind:
         case "structure":
-            return decode_structure(shape, value)
+            return decode_structure(shape, value, depth)
         case "list":
             if not isinstance(value, list):
                 raise Malformed("Expected list or null")
             member = shape.member
-            return [None if item is None else decode(member, item) for item in value]
+            return [None if item is None else decode(member, item, depth + 1) for item in value]
         case "map":
             if not isinstance(value, dict):
                 raise Malformed("Expected map or null")
             inner = shape.value
-            return {key: None if item is None else decode(inner, item) for key, item in value.items()}
+            return {key: None if item is None else decode(inner, item, depth + 1) for key, item in value.items()}
         case "boolean":
             return value if isinstance(value, bool) else _refuse(value, kind)
         case "timestamp":
@@ -64,7 +69,7 @@ def decode(shape: Shape, value: Any) -> Any:
             return value if isinstance(value, str) else _refuse(value, "string")
 
 
-def decode_structure(shape: Shape, value: Any) -> Any:
+def decode_structure(shape: Shape, value: Any, depth: int = 0) -> Any:
     if getattr(shape, "is_document_type", False):
         return value
     if not isinstance(value, dict):
@@ -74,7 +79,7 @@ def decode_structure(shape: Shape, value: Any) -> Any:
     for name, member in shape.members.items():
         item = value.get(member.serialization.get("name", name))
         if item is not None:
-            found[name] = decode(member, item)
+            found[name] = decode(member, item, depth + 1)
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from paddock.wire import json_rpc, query, rest_json
-from paddock.wire.errors import Malformed, UnknownOperation
+from paddock.wire.errors import UnknownOperation
 from paddock.wire.messages import Request, Response
 from paddock.wire.service import ServiceModel
 
@@ -32,16 +32,13 @@ def parse(
 ) -> dict[str, Any]:
     """Input members by their model names: blobs as bytes, timestamps as aware datetimes. Raises Malformed."""
     plan = service.plans[operation_name]
-    try:
-        match service.protocol:
-            case "json":
-                return json_rpc.parse(plan, request)
-            case "query":
-                return query.parse(plan, request)
-            case _:
-                return rest_json.parse(plan, request, path_params)
-    except RecursionError:  # a recursive shape, nested by the thousand
-        raise Malformed("The request is nested too deeply") from None
+    match service.protocol:
+        case "json":
+            return json_rpc.parse(plan, request)
+        case "query":
+            return query.parse(plan, request)
+        case _:
+            return rest_json.parse(plan, request, path_params)
 
 
 def serialize(

@@ -72,7 +72,7 @@ def test_a_pattern_matches_the_whole_value() -> None:
 
 
 def test_digits_of_other_scripts_are_not_digits() -> None:
-    assert found("GetAlias", {"FunctionName": "f", "Name": "\u0661\u0662"}) != []
+    assert created(Role=ROLE.replace("1", "\u0661")) != []
 
 
 def test_a_failed_name_pattern_hides_the_length_but_not_at_create() -> None:

@@ -72,6 +72,19 @@ def test_whole_floats_are_integers_and_nulls_are_absent() -> None:
     assert parse("lambda", "CreateFunction", body=b'{"Timeout":3.0,"Role":null}') == {"Timeout": 3}
 
 
+@pytest.mark.parametrize("depth", [51, 300, 900, 100_000])
+def test_a_recursive_shape_has_a_limit(depth: int) -> None:
+    value = b'{"L":[' * depth + b'{"S":"x"}' + b"]}" * depth
+    with pytest.raises(Malformed):
+        parse("dynamodb", "PutItem", body=b'{"TableName":"t","Item":{"k":' + value + b"}}")
+
+
+def test_what_is_nested_within_the_limit_parses_and_is_checked() -> None:
+    value = b'{"L":[' * 45 + b'{"S":"x"}' + b"]}" * 45
+    params = parse("dynamodb", "PutItem", body=b'{"TableName":"t","Item":{"k":' + value + b"}}")
+    assert violations(load("dynamodb").operation("PutItem"), params) == []
+
+
 @pytest.mark.parametrize("stamp", [b'"soon"', b"1e300", b"true", b"[]", b"-1e15", b'""'])
 def test_wrong_timestamps(stamp: bytes) -> None:
     with pytest.raises(Malformed):
