@@ -85,3 +85,10 @@ MAY_REMEMBER: Mapping[tuple[str, str], str] = {
 
 # path -> who runs it, when no import leads there from `paddock.__main__`.
 RUN_OTHERWISE: Mapping[str, str] = {}
+
+# (service, member of a request) -> why it is right to accept it and not to look at it: AWS does the same.
+MEANINGLESS: Mapping[tuple[str, str], str] = {
+    ("logs", "sequenceToken"): "AWS documents that PutLogEvents ignores it since 2023",
+    ("logs", "unmask"): "nothing is masked where data protection policies are refused",
+    ("logs", "interleaved"): "AWS documents that it is ignored: results are always interleaved",
+}

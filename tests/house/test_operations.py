@@ -1,9 +1,13 @@
-"""Every operation of a service model is a function or stands in NOT_YET, never both; coverage.md says which."""
+"""Every operation of a service model is a function or stands in NOT_YET, never both; coverage.md says which.
+
+And every member of a done operation's request is looked at: honoured, or refused and listed for users.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable, Mapping
 
 import pytest
 
@@ -11,6 +15,7 @@ from paddock.services import SERVICES
 from paddock.services.service import Service, operations_of
 from paddock.wire.service import load_service
 from tests.house.reading import ROOT, Finding, Module, python, report
+from tests.house.table import MEANINGLESS
 from tools import coverage
 
 REFUSED = ROOT / "docs" / "refused-settings.md"
@@ -25,13 +30,13 @@ def disagreements(modelled: frozenset[str], done: frozenset[str], not_yet: froze
 
 
 def refusals(module: Module) -> list[tuple[str, Finding]]:
-    """(message, place) of every NotYet that is raised with a text: f-string fields become a star."""
-    found = []
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "NotYet":
-            for argument in node.args[:1]:
-                found.append((_text(argument), module.find(node, "")))
-    return found
+    """(message, place) of every NotYet that is raised with a text: fields of an f-string become a star."""
+    return [
+        (_text(argument), module.find(node, ""))
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "NotYet"
+        for argument in node.args[:1]
+    ]
 
 
 def _text(node: ast.expr) -> str:
@@ -42,21 +47,60 @@ def _text(node: ast.expr) -> str:
     return "*"
 
 
-def undocumented(refused: list[tuple[str, Finding]], page: str) -> list[Finding]:
-    """Refusals that name a setting (a member in Pascal case) which the page does not."""
+def undocumented(refused: list[tuple[str, Finding]], members: frozenset[str], page: str) -> list[Finding]:
+    """Refusals that name a member of a request which the page does not."""
     return [
         Finding(place.path, place.line, f"refuses {name}: add it to docs/refused-settings.md")
         for message, place in refused
-        for name in re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z0-9]*)+\b", message)
-        if f"`{name}`" not in page and f"`{name}." not in page and f".{name}`" not in page
+        for name in re.findall(r"\b\w+\b", message)
+        if name in members and re.search("[a-z][A-Z]", name) and name not in _listed(page)
     ]
+
+
+def _listed(page: str) -> frozenset[str]:
+    """The settings in the first column of the page's tables."""
+    return frozenset(
+        name for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)", row)
+    )
+
+
+def words_of(modules: Iterable[Module]) -> frozenset[str]:
+    """Every text in the code that is one name, and every name within the message of a refusal."""
+    words: set[str] = set()
+    for module in modules:
+        words |= {n.value for n in ast.walk(module.tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        words |= {name for message, _ in refusals(module) for name in re.findall(r"\w+", message)}
+    return frozenset(words)
+
+
+def ignored(service: str, operations: Mapping[str, Iterable[str]], words: frozenset[str]) -> list[str]:
+    """Members of done operations' requests that the service's code never names: accepted, and then ignored."""
+    return [
+        f"{service}:{operation} takes {member} and never looks at it: honour it, or raise NotYet"
+        for operation, members in operations.items()
+        for member in members
+        if member not in words and (service, member) not in MEANINGLESS
+    ]
+
+
+def done_in(service: Service) -> frozenset[str]:
+    return frozenset(operations_of(tuple(load_service(service.name).operation_names), *service.modules))
+
+
+def members_of(service: Service, operation: str) -> tuple[str, ...]:
+    shape = load_service(service.name).operation(operation).input_shape
+    return tuple(shape.members) if shape is not None else ()
+
+
+def folder_of(service: Service) -> tuple[Module, ...]:
+    folder = service.modules[0].__name__.rpartition(".")[0].replace(".", "/") + "/"
+    return tuple(module for module in python("paddock") if module.path.startswith(folder))
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 def test_every_operation_is_done_or_listed(service: Service) -> None:
-    modelled = tuple(load_service(service.name).operation_names)
-    done = frozenset(operations_of(modelled, *service.modules))
-    found = disagreements(frozenset(modelled), done, service.not_yet)
+    done = done_in(service)
+    found = disagreements(frozenset(load_service(service.name).operation_names), done, service.not_yet)
     assert not found, "\n".join(found)
     assert done, f"{service.name} answers nothing: do not mount it"
 
@@ -66,18 +110,30 @@ def test_the_coverage_page_is_up_to_date() -> None:
 
 
 def test_refused_settings_are_listed() -> None:
+    members = frozenset(m for s in SERVICES for operation in done_in(s) for m in members_of(s, operation))
     refused = [refusal for module in python("paddock") for refusal in refusals(module)]
-    report(
-        "What is refused is documented: users decide by it.",
-        undocumented(refused, REFUSED.read_text(encoding="utf-8")),
-    )
+    page = REFUSED.read_text(encoding="utf-8")
+    report("What is refused is documented: users decide by it.", undocumented(refused, members, page))
+    stale = _listed(page) - words_of(module for module in python("paddock") if "/services/" in module.path)
+    assert not stale, f"docs/refused-settings.md lists what no service refuses: {sorted(stale)}"
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_nothing_is_accepted_and_ignored(service: Service) -> None:
+    operations = {operation: members_of(service, operation) for operation in sorted(done_in(service))}
+    found = ignored(service.name, operations, words_of(folder_of(service)))
+    assert not found, "\n".join(found)
 
 
 def test_the_rules_see_what_they_forbid() -> None:
     found = disagreements(frozenset({"A", "B", "C"}), frozenset({"A", "B"}), frozenset({"B", "Gone"}))
     assert [line.split(":")[0] for line in found] == ["C", "B", "Gone"]
-    sample = Module("paddock/x.py", "raise NotYet(f'VpcConfig of {name} is not supported yet')")
+    sample = Module("paddock/x.py", "raise NotYet(f'VpcConfig of {name} is not supported yet')\nx = 'Timeout'")
     refused = refusals(sample)
     assert refused[0][0] == "VpcConfig of * is not supported yet"
-    assert "add it to" in str(undocumented(refused, "| `KMSKeyArn` |")[0])
-    assert not undocumented(refused, "| `VpcConfig` | ... |")
+    members = frozenset({"VpcConfig", "Timeout"})
+    assert "refuses VpcConfig" in str(undocumented(refused, members, "| `KMSKeyArn` | x |")[0])
+    assert not undocumented(refused, members, "| `VpcConfig` | ... |")
+    operations = {"CreateIt": ("VpcConfig", "Timeout", "Layers")}
+    assert [line.split()[2] for line in ignored("x", operations, words_of([sample]))] == ["Layers"]
+    assert _listed("| `A`, `B.C` | x |\n| setting | y |\n| `D` = `E` | `F` |") == {"A", "B", "D", "E"}
