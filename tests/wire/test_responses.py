@@ -10,7 +10,7 @@ import pytest
 from paddock.model.function import State
 from paddock.wire import protocol
 from paddock.wire.errors import OutputDefect
-from tests.wire.oracle import check_response, has_event_stream, load, operations
+from tests.wire.oracle import check_response, has_event_stream, load, operations, read_by_botocore
 
 # Event streams are written by an encoder of their own; here their bytes only pass through (see the last test).
 WITHOUT_EVENT_STREAM = [
@@ -93,3 +93,10 @@ def test_an_event_stream_passes_through() -> None:
     stream = events()
     response = protocol.serialize(load("lambda"), "InvokeWithResponseStream", {"EventStream": stream}, "r")
     assert response.body is stream
+
+
+def test_text_that_xml_can_not_say_is_replaced_and_the_rest_survives() -> None:
+    response = protocol.serialize(load("iam"), "GetUser", {"User": {"Path": "a\0b\ud800c]]>\r\n"}}, "r")
+    assert read_by_botocore(load("iam"), response, load("iam").operation("GetUser").output_shape)["User"] == {
+        "Path": "a\ufffdb\ufffdc]]>\r\n"
+    }
