@@ -69,22 +69,60 @@ BANNED: Mapping[str, str] = {
 # The one room where time, chance and identity come from.
 SOURCES_OF_CHANCE = "paddock/backends/local/"
 
+_OWN_PROCESS = "runs in a process of its own, without an event loop to hand it a Clock"
+_INSIDE = "it is the function's own process: this is the environment that functions see"
+_CHILD = "a forked child must end here, whatever happened, and never go on with its parent's stack"
+
 # (path, banned name) -> why it may.
-MAY_CALL: Mapping[tuple[str, str], str] = {}
+MAY_CALL: Mapping[tuple[str, str], str] = {
+    ("paddock/__main__.py", "os.environ"): "hands it to Config.load, the one reader of settings",
+    (
+        "paddock/worker/runtimes/discovery.py",
+        "os.environ",
+    ): "PATH and HOME say where interpreters are, they are no settings",
+    ("paddock/worker/runtimes/python/bootstrap.py", "os.environ"): _INSIDE,
+    ("paddock/worker/runtimes/python/bootstrap.py", "importlib.import_module"): "awslambdaric exists only inside",
+    ("paddock/worker/sandbox/cgroup.py", "time.monotonic"): _OWN_PROCESS,
+    ("paddock/worker/sandbox/cgroup.py", "time.sleep"): _OWN_PROCESS,
+    (
+        "paddock/worker/sandbox/jailer.py",
+        "os.environ",
+    ): "cleans it for the server and the zygotes, reads no setting from it",
+    ("paddock/worker/sandbox/jailer.py", "time.monotonic"): _OWN_PROCESS,
+    (
+        "paddock/worker/sandbox/zygote.py",
+        "importlib.import_module",
+    ): "a runtime is data: its manifest names its bootstrap",
+}
 
 # path -> why it imports inside a function.
 MAY_IMPORT_INSIDE: Mapping[str, str] = {}
 
 # (path, function) -> why it catches everything and carries on.
-MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {}
-
-# (path, function) -> why a memo is not state: the same answer for ever, from what never changes.
-MAY_REMEMBER: Mapping[tuple[str, str], str] = {
-    ("paddock/wire/constraints.py", "compiled"): "a pattern of the service models, compiled: pure, and bounded",
+MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {
+    (
+        "paddock/backends/sql/writer.py",
+        "_run_one",
+    ): "what a work raises belongs to its caller, not to the writer's thread",
+    ("paddock/control/catalogue.py", "_prepare"): "a function that stayed Pending for ever would hang its waiters",
+    ("paddock/front/app.py", "handle"): "the one place that renders errors, defects of ours too",
+    ("paddock/observe/logbook.py", "_drain"): "log lines that cannot be stored must not end the loop that stores",
+    ("paddock/observe/logbook.py", "_retention_loop"): "a sweep that failed is tried again at the next interval",
+    ("paddock/wire/http1_connection.py", "_serve"): "a defect in a handler must not take the connection's loop down",
+    ("paddock/worker/sandbox/cell.py", "_start"): _CHILD,
+    ("paddock/worker/sandbox/jailer.py", "_start_server"): _CHILD,
+    ("paddock/worker/sandbox/jailer.py", "_start_zygote"): _CHILD,
+    ("paddock/worker/sandbox/zygote.py", "_child"): _CHILD,
 }
 
+# (path, function) -> why a memo is not state: the same answer for ever, from what never changes.
+MAY_REMEMBER: Mapping[tuple[str, str], str] = {}
+
 # path -> who runs it, when no import leads there from `paddock.__main__`.
-RUN_OTHERWISE: Mapping[str, str] = {}
+RUN_OTHERWISE: Mapping[str, str] = {
+    "paddock/worker/runtimes/provided/bootstrap.py": "named by its manifest, imported by the zygote",
+    "paddock/worker/runtimes/python/bootstrap.py": "named by its manifest, imported by the zygote",
+}
 
 # (service, member of a request) -> why it is right to accept it and not to look at it: AWS does the same.
 MEANINGLESS: Mapping[tuple[str, str], str] = {
