@@ -116,7 +116,12 @@ MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {
 }
 
 # (path, function) -> why a memo is not state: the same answer for ever, from what never changes.
-MAY_REMEMBER: Mapping[tuple[str, str], str] = {}
+MAY_REMEMBER: Mapping[tuple[str, str], str] = {
+    (
+        "paddock/wire/constraints.py",
+        "compiled",
+    ): "the same pattern of the model compiles to the same expression for ever",
+}
 
 # path -> who runs it, when no import leads there from `paddock.__main__`.
 RUN_OTHERWISE: Mapping[str, str] = {
