@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import httptools
 
-from paddock.wire.http1_head import Head, Refused, RequestLine
+from paddock.wire.http1_head import Head, Refused
 from paddock.wire.http1_limits import HttpLimits
 from paddock.wire.http1_request import BodyTooLarge, ClientGone, IncomingRequest
 from paddock.wire.http1_response import framing, head, plain_error
@@ -188,25 +188,22 @@ class Http1Protocol(asyncio.Protocol):
     # -- called by the parser
 
     def on_message_begin(self) -> None:
-        if self._skip_head:
-            return
-        self._head = Head(self._limits)
-        self._trailers = None
-        self._unfinished_bytes = 0
-        if self._running is None:
-            self._await(self._limits.head_timeout_s)
+        if not self._skip_head:
+            self._head = Head(self._limits)
+            self._trailers = None
+            self._unfinished_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         if self._head is not None:
-            self._head.url(url)
+            self._head.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head is not None:
-            self._head.field(name, value)
+            self._head.add(name, value)
         elif self._incoming is not None and not self._skip_head:
             if self._trailers is None:
                 self._trailers = Head(self._limits)
-            self._trailers.field(name, value)
+            self._trailers.add(name, value)
 
     def on_headers_complete(self) -> None:
         if self._skip_head:
@@ -216,12 +213,13 @@ class Http1Protocol(asyncio.Protocol):
         if complete_head is None:
             return
         self._head = None
-        line = RequestLine(
-            method=parser.get_method().decode("latin-1"),
-            version=parser.get_http_version(),
-            keep_alive=parser.should_keep_alive(),
+        request = complete_head.request(
+            parser.get_method().decode("latin-1"),
+            parser.get_http_version(),
+            parser.should_keep_alive(),
+            self._peer,
+            self,
         )
-        request = complete_head.request(line, self._peer, self)
         self._incoming = request
         self._framing_bytes = 0
         if self._eof:
@@ -237,7 +235,7 @@ class Http1Protocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         request = self._incoming
-        # With an ignored Upgrade the parser says complete before the body: see _ignore_upgrade.
+        # With an ignored Upgrade the parser says complete before the body: see _feed_parser.
         if request is None or self._parser.should_upgrade():
             return
         self._complete(request)
@@ -246,7 +244,7 @@ class Http1Protocol(asyncio.Protocol):
 
     def _complete(self, request: IncomingRequest) -> None:
         if self._trailers is not None:
-            request.trailers = tuple((name.lower(), value) for name, value in self._trailers.fields)
+            request.trailers = tuple(self._trailers.headers())
         request.finish()
         self._incoming = None
         if not request.keep_alive:
@@ -255,7 +253,7 @@ class Http1Protocol(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         """Parse, slice by slice, until the data is used up or the pipeline or the body's buffer is full."""
-        before = self._incoming
+        before, head_before = self._incoming, self._head
         at = 0
         while at < len(data):
             piece = data if len(data) <= SLICE_BYTES else data[at : at + SLICE_BYTES]
@@ -265,14 +263,15 @@ class Http1Protocol(asyncio.Protocol):
                 return
             if self._is_full():
                 self._unfed = data[at:]
-                if not self._reading_paused and not self._lost:
+                if not self._reading_paused and not self._lost and not self._transport.is_closing():
                     self._reading_paused = True
                     self._transport.pause_reading()
                     self._set_deadline()
                 return
         if self._incoming is None:
-            return
-        if self._incoming is before:
+            if self._head is not head_before and self._running is None:
+                self._await(self._limits.head_timeout_s)
+        elif self._incoming is before:
             self._extend_body_deadline(len(data))
         else:
             self._set_deadline()
@@ -281,11 +280,10 @@ class Http1Protocol(asyncio.Protocol):
         chunked = self._incoming if self._incoming is not None and self._incoming.content_length is None else None
         received_before = 0 if chunked is None else chunked.received_bytes
         head_before = self._head
+        rest = piece
         try:
-            self._parser.feed_data(piece)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(piece[upgrade.args[0] :])
-            return
+            while rest:
+                rest = self._feed_parser(rest)
         except httptools.HttpParserError as error:
             cause = error.__context__
             if isinstance(cause, Refused):
@@ -306,26 +304,31 @@ class Http1Protocol(asyncio.Protocol):
         unfinished = self._head
         if unfinished is not None:
             self._unfinished_bytes += len(piece) if unfinished is head_before else 0
-            if unfinished.is_over(self._unfinished_bytes):
+            if self._unfinished_bytes > self._limits.head_bytes_max:
                 self._refuse(431, "the request head is too large")
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Go on without the protocol switch the client offered.
+    def _feed_parser(self, data: bytes) -> bytes:
+        """Feed the parser; what it left over because a client offered to switch protocols. The offer is ignored.
 
         The parser stops at such a head and skips its body. A fresh parser is told the framing by a head of ours, then
         reads the body and what follows.
         """
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+        else:
+            return b""
         request = self._incoming
         if request is None:
-            return
+            return b""
         length = request.content_length
-        framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+        framing_line = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
         connection = "" if request.keep_alive else "Connection: close\r\n"
         self._parser = httptools.HttpRequestParser(self)
         self._skip_head = True
-        self._parser.feed_data(f"POST / HTTP/1.1\r\n{connection}{framing}\r\n\r\n".encode())
-        if rest and not self._input_over:
-            self._parse(rest)
+        self._parser.feed_data(f"POST / HTTP/1.1\r\n{connection}{framing_line}\r\n\r\n".encode())
+        return b"" if self._input_over else rest
 
     def _is_full(self) -> bool:
         if len(self._queue) >= self._limits.pipelined_max:
@@ -436,7 +439,7 @@ class Http1Protocol(asyncio.Protocol):
 
     def _send_error(self, request: IncomingRequest, status: int, message: str) -> None:
         """An answer of the server's own; after the head of another there is only one way left to say it."""
-        if self._closing or self._lost:
+        if self._closing or self._lost or self._transport.is_closing():
             return
         if self._head_sent:
             self._transport.abort()

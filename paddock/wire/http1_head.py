@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from paddock.wire.http1_limits import HttpLimits
 from paddock.wire.http1_request import BodySource, IncomingRequest
 from paddock.wire.messages import Headers
 
 # Fields that frame the message or name its host: a second one is how requests are smuggled.
-_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
+_SINGLE = frozenset({"host", "content-length", "transfer-encoding", "expect"})
 
 
 class Refused(Exception):
@@ -21,93 +19,78 @@ class Refused(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLine:
-    """What only the parser knows once a head is complete."""
-
-    method: str
-    version: str
-    keep_alive: bool
-
-
 class Head:
-    """Fields of one message, counted. Trailers are collected in a Head of their own."""
+    """The target and fields of one message as the parser gives them. Trailers are collected in a Head of their own."""
 
-    __slots__ = ("_bytes", "_limits", "_single", "_url", "fields")
+    __slots__ = ("_limits", "raw", "target")
 
     def __init__(self, limits: HttpLimits) -> None:
         self._limits = limits
-        self._bytes = 0
-        self._url = b""
-        self._single: dict[bytes, bytes] = {}
-        self.fields: list[tuple[str, str]] = []
+        self.target = b""
+        self.raw: list[tuple[bytes, bytes]] = []
 
-    def url(self, piece: bytes) -> None:
-        self._url += piece
-        self._count(len(piece))
-
-    def field(self, name: bytes, value: bytes) -> None:
+    def add(self, name: bytes, value: bytes) -> None:
         """One more field. Raises Refused."""
-        self._count(len(name) + len(value) + 4)
-        if len(self.fields) >= self._limits.headers_max:
+        if len(self.raw) >= self._limits.headers_max:
             raise Refused(431, "too many header fields")
-        self.fields.append((name.decode("latin-1"), value.decode("latin-1")))
-        lower = name.lower()
-        if lower in _SINGLE:
-            if lower in self._single:
-                raise Refused(400, "a header field that must be single came twice")
-            self._single[lower] = value.strip()
+        self.raw.append((name, value))
 
-    def is_over(self, unfinished_bytes: int) -> bool:
-        """Too large, with what the parser was fed and keeps to itself while a field is unfinished."""
-        return max(self._bytes, unfinished_bytes) > self._limits.head_bytes_max
+    def headers(self) -> Headers:
+        """All fields, within their limits. Raises Refused."""
+        size = len(self.target)
+        for name, value in self.raw:
+            size += len(name) + len(value) + 4
+        if size > self._limits.head_bytes_max:
+            raise Refused(431, "the request head is too large")
+        return Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw])
 
-    def request(self, line: RequestLine, peer: str, source: BodySource) -> IncomingRequest:
+    def request(self, method: str, version: str, keep_alive: bool, peer: str, source: BodySource) -> IncomingRequest:
         """The request that this head describes. Raises Refused."""
-        single = self._single
-        if line.version not in ("1.1", "1.0"):
+        headers = self.headers()
+        single: dict[str, str] = {}
+        for name, value in headers:
+            if name in _SINGLE:
+                if name in single:
+                    raise Refused(400, "a header field that must be single came twice")
+                single[name] = value.strip()
+        if version not in ("1.1", "1.0"):
             raise Refused(505, "this server speaks HTTP/1.1")
-        if line.version == "1.1" and b"host" not in single:
+        if version == "1.1" and "host" not in single:
             raise Refused(400, "the Host header is missing")
-        path, query = self._target(line.method)
-        length: int | None = int(single.get(b"content-length") or b"0")
-        if b"transfer-encoding" in single:
-            coding = single[b"transfer-encoding"].lower()
-            if coding != b"chunked" or line.version == "1.0" or b"content-length" in single:
+        path, query = self._target(method, single.get("host"))
+        length: int | None = int(single.get("content-length") or "0")
+        if "transfer-encoding" in single:
+            chunked = single["transfer-encoding"].lower() == "chunked"
+            if not chunked or version == "1.0" or "content-length" in single:
                 raise Refused(400, "this Transfer-Encoding is not understood")
             length = None
-        expects = single.get(b"expect", b"").lower()
-        if expects not in (b"", b"100-continue"):
+        expects = single.get("expect", "").lower()
+        if expects not in ("", "100-continue"):
             raise Refused(417, "this expectation can not be met")
         return IncomingRequest(
-            method=line.method,
+            method=method,
             path=path,
             query=query,
-            headers=Headers(self.fields),
+            headers=headers,
             peer=peer,
-            http_version=line.version,
+            http_version=version,
             content_length=length,
-            keep_alive=line.keep_alive,
-            continue_pending=bool(expects) and line.version == "1.1" and length != 0,
+            keep_alive=keep_alive,
+            continue_pending=bool(expects) and version == "1.1" and length != 0,
             body_bytes_max=self._limits.body_bytes_max,
             source=source,
         )
 
-    def _count(self, size: int) -> None:
-        self._bytes += size
-        if self._bytes > self._limits.head_bytes_max:
-            raise Refused(431, "the request head is too large")
-
-    def _target(self, method: str) -> tuple[str, str]:
+    def _target(self, method: str, host: str | None) -> tuple[str, str]:
         """Path and query of the request target. An absolute target must name the same host as the Host header."""
-        target = self._url
-        if method == "CONNECT" or b"#" in target:
+        target = self.target.decode("latin-1")
+        if method == "CONNECT" or "#" in target:
             raise Refused(400, "this request target is not understood")
-        if not target.startswith(b"/") and target != b"*":
-            scheme, _, rest = target.partition(b"://")
-            authority, slash, tail = rest.partition(b"/")
-            if scheme.lower() not in (b"http", b"https") or authority != self._single.get(b"host"):
+        if not target.startswith("/") and target != "*":
+            scheme, _, rest = target.partition("://")
+            authority, slash, tail = rest.partition("/")
+            if scheme.lower() not in ("http", "https") or authority != host:
                 raise Refused(400, "this request target is not understood")
-            target = slash + tail or b"/"
-        path, _, query = target.partition(b"?")
-        return path.decode("latin-1"), query.decode("latin-1")
+            target = slash + tail or "/"
+        path, _, query = target.partition("?")
+        return path, query

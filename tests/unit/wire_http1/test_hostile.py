@@ -352,6 +352,41 @@ def test_a_slow_handler_is_not_the_clients_fault(run, serve) -> None:
     run(main())
 
 
+def test_a_client_that_waits_for_100_is_not_slow(run, serve) -> None:
+    async def main() -> None:
+        expired = asyncio.Event()
+
+        async def handler(request: IncomingRequest) -> Response:
+            await expired.wait()
+            return Response(status=200, body=await request.read(None))
+
+        async with serve(handler, head_timeout_s=0.05, body_idle_timeout_s=0.05) as rig:
+            client = await rig.connect()
+            await client.send(b"PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+            assert await (await rig.connect()).closed()
+            assert await (await rig.connect()).closed()
+            expired.set()
+            assert (await client.answer()).status == 100
+            # Now it is the client's turn, and silence is counted.
+            assert (await client.answer()).status == 408
+
+    run(main())
+
+
+def test_a_packet_full_of_upgrade_offers(run, serve) -> None:
+    async def main() -> None:
+        async with serve() as rig:
+            client = await rig.connect()
+            offer = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+            sending = asyncio.create_task(client.send(offer * 2000 + GET))
+            for _ in range(2000):
+                assert (await client.answer()).headers["x-seen"] == "GET /?"
+            assert (await client.answer()).headers["x-seen"] == "GET /good?"
+            await sending
+
+    run(main())
+
+
 def test_a_client_that_never_reads_is_cut_off(run, serve) -> None:
     async def main() -> None:
         ended = asyncio.Event()
