@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 
+from paddock.model.environment import TRANSITIONS, EnvironmentState
 from tests.house.reading import ROOT, Finding, report, text_files
 
 # Put together here so that this file does not find itself.
@@ -86,6 +87,19 @@ def test_decisions_say_why_and_what_was_refused() -> None:
     assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]
     faults = {page.name: found for page in pages if (found := list(decision_faults(page.read_text(encoding="utf-8"))))}
     assert not faults, f"a decision has a title with its number, the decision, '## Why' and '## Refused': {faults}"
+
+
+def states_drawn() -> str:
+    """The table of environment states, as ARCHITECTURE.md shows it."""
+    return "\n".join(
+        f"{state.name:<13} -> {', '.join(to.name for to in EnvironmentState if to in TRANSITIONS[state]) or '(the end)'}"
+        for state in EnvironmentState
+    )
+
+
+def test_architecture_shows_the_states_as_they_are() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert states_drawn() in page, f"ARCHITECTURE.md shows other states than the model has:\n{states_drawn()}"
 
 
 def test_every_dependency_has_its_reason_and_its_pin() -> None:
