@@ -6,6 +6,7 @@ tests/conformance runs over every implementation.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +75,60 @@ class Fleet(Protocol):
 
     def runtimes(self) -> Sequence[str]:
         """Runtime identifiers that this fleet can start (python3.12, ...)."""
+
+
+class Sandbox(Protocol):
+    """An isolated, booted environment. One function version is put into it, once; it is never given to another.
+
+    channel: stream socket to the runtime's bootstrap. output, telemetry: descriptors to read what it writes.
+    runtime_api, aws_api: listening sockets inside its network. All are owned by whoever holds the Sandbox.
+    on_exit is called with the wait status when the runtime's process ends, on_gone once nothing of it is left.
+    """
+
+    channel: socket.socket
+    output: int
+    telemetry: int
+    runtime_api: socket.socket
+    aws_api: socket.socket
+    on_exit: Callable[[int], None] | None
+    on_gone: Callable[[], None] | None
+
+    async def assign(self, code: str, memory_mb: int, tmp_mb: int) -> None:
+        """Mount the code with that digest and set the limits. Raises SandboxFailed."""
+
+    async def reset(self) -> None:
+        """End every process in it and start the runtime anew; /tmp stays. `channel` is a new socket afterwards."""
+
+    def freeze(self) -> None:
+        """Pause every process."""
+
+    def thaw(self) -> None:
+        """Let them go on."""
+
+    def limit_cpu(self, quota_us: int) -> None:
+        """CPU time in microseconds of every 100 ms; 0 lifts the limit."""
+
+    def memory_peak_bytes(self) -> int:
+        """The most memory it has used so far; 0 where the machine does not say."""
+
+    def oom_kills(self) -> int:
+        """How often the kernel has ended a process of it for memory."""
+
+    def stop(self) -> None:
+        """End everything in it. Repeats and late calls are harmless."""
+
+
+class Sandboxes(Protocol):
+    """How isolation is done."""
+
+    async def start(self, runtime: str) -> Sandbox:
+        """A new sandbox in which the runtime's bootstrap waits for code. Raises SandboxFailed."""
+
+    async def close(self) -> None: ...
+
+
+class SandboxFailed(Exception):
+    """A sandbox could not be made, assigned or reset; the message is for the operator."""
 
 
 class LogSink(Protocol):

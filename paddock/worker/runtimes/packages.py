@@ -1,0 +1,144 @@
+"""What functions find in /var/runtime: AWS's runtime client and boto3, copied out of Paddock's own environment.
+
+A copy per interpreter version, because each wants its own compiled files and /var/runtime is read-only. The copy is
+named by what went into it, made in a temporary directory and renamed, so that a half-made one is never used.
+Interpreters that today's boto3 no longer supports (3.9) get older releases, installed by `paddock runtimes prepare`
+into share/paddock/ beside Paddock's own environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from paddock.worker.runtimes.discovery import Interpreter, Runtime
+
+LOCKS = Path(__file__).parents[3] / "requirements"
+_COMPILE_TIMEOUT_S = 300
+_OWN_SINCE = (3, 10)  # the oldest Python that Paddock's own boto3 and awslambdaric support
+
+
+class PackagesMissing(RuntimeError):
+    """The packages for this interpreter are not here; the message says how to get them."""
+
+
+def older_packages(interpreter: Interpreter) -> Path:
+    """Where `prepare` puts the packages of an interpreter too old for Paddock's own."""
+    return Path(sys.prefix) / "share" / "paddock" / f"function-python{interpreter.minor}"
+
+
+def _source(runtime: Runtime) -> Path:
+    interpreter = runtime.interpreter
+    if interpreter is None:
+        raise PackagesMissing(f"{runtime.name}: no interpreter")
+    if interpreter.version >= _OWN_SINCE:
+        spec = importlib.util.find_spec("botocore")
+        if spec is None or spec.origin is None:
+            raise PackagesMissing("botocore is not installed beside Paddock")
+        return Path(spec.origin).parents[1]
+    directory = older_packages(interpreter)
+    if not directory.is_dir():
+        raise PackagesMissing(
+            f"{runtime.name} needs older releases of boto3 and awslambdaric: run `paddock runtimes prepare` once"
+        )
+    return directory
+
+
+def available(runtime: Runtime) -> str:
+    """"" when the runtime's packages can be provided, else why not."""
+    if not runtime.family.packages:
+        return ""
+    try:
+        _source(runtime)
+    except PackagesMissing as error:
+        return str(error)
+    return ""
+
+
+def _identity(runtime: Runtime, source: Path) -> str:
+    parts = [str(source), str(runtime.interpreter)]
+    for name in runtime.family.packages:
+        distribution = {"dateutil": "python-dateutil"}.get(name, name.removesuffix(".py"))
+        found = importlib.metadata.distributions(name=distribution, path=[str(source)])
+        parts += [f"{name} {item.version}" for item in found]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def provide(runtime: Runtime, directory: Path) -> Path | None:
+    """The directory to show at /var/runtime, made on first use; None when the family has no packages.
+
+    Takes some seconds the first time. Raises PackagesMissing and OSError.
+    """
+    if not runtime.family.packages or runtime.interpreter is None:
+        return None
+    source = _source(runtime)
+    final = directory / f"{runtime.name}-{_identity(runtime, source)}"
+    if final.is_dir():
+        return final
+    directory.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix="making-", dir=directory))
+    try:
+        for name in runtime.family.packages:
+            if (source / name).is_dir():
+                ours = runtime.interpreter.version[:2] == sys.version_info[:2]  # else extension modules do not fit
+                ignore = shutil.ignore_patterns("__pycache__", *([] if ours else ["*.so"]))
+                shutil.copytree(source / name, working / name, copy_function=_link, ignore=ignore)
+            else:
+                _link(str(source / name), str(working / name))
+        subprocess.run(
+            [runtime.interpreter.executable, "-I", "-S", "-m", "compileall", "-q", "--invalidation-mode"]
+            + ["unchecked-hash", str(working)],
+            check=False,  # a package's own test files for newer syntax may not compile; imports then compile them
+            timeout=_COMPILE_TIMEOUT_S,
+            stdout=subprocess.DEVNULL,
+        )
+        working.chmod(0o755)
+        try:
+            working.rename(final)
+        except OSError:
+            if not final.is_dir():  # somebody else was faster
+                raise
+            shutil.rmtree(working)
+    except BaseException:
+        shutil.rmtree(working, ignore_errors=True)
+        raise
+    return final
+
+
+def prepare(runtime: Runtime) -> str:
+    """Install what `_source` misses, from the locked list of this interpreter; returns what was done, in words."""
+    interpreter = runtime.interpreter
+    if interpreter is None or not runtime.family.packages or interpreter.version >= _OWN_SINCE:
+        return f"{runtime.name}: nothing to prepare"
+    target = older_packages(interpreter)
+    lock = LOCKS / f"function-python{interpreter.minor}.lock"
+    if target.is_dir():
+        return f"{runtime.name}: already prepared"
+    if not lock.is_file():
+        return f"{runtime.name}: no list of packages for Python {interpreter.minor} ({lock.name})"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    working = tempfile.mkdtemp(prefix="making-", dir=target.parent)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+    command += ["--python-version", interpreter.minor, "--target", working, "-r", str(lock)]
+    try:
+        subprocess.run(command, check=True)
+        os.chmod(working, 0o755)
+        os.rename(working, target)
+    except BaseException:
+        shutil.rmtree(working, ignore_errors=True)
+        raise
+    return f"{runtime.name}: prepared"

@@ -1,0 +1,43 @@
+"""Custom runtimes: wait for an assignment, then become the function's own `bootstrap`, which speaks HTTP.
+
+`bootstrap` is looked for in /var/task, then in /opt, and must be executable, as on Lambda. The working directory is
+/var/task. Standard library only; Python 3.9 on.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import socket
+
+from paddock.worker.runtimes.python.bootstrap import ASSIGN, FAILED, Channel
+
+CANDIDATES = ("/var/task/bootstrap", "/opt/bootstrap")
+
+
+def preload() -> None:
+    """Nothing to import: the runtime comes with the function."""
+    gc.collect()
+    gc.freeze()
+
+
+def run(channel_fd: int, telemetry_fd: int) -> None:
+    """Exec the function's bootstrap. When there is none, report it as a failed initialisation and exit."""
+    channel = Channel(socket.socket(fileno=channel_fd))
+    kind, _, body = channel.receive()
+    if kind != ASSIGN:
+        raise RuntimeError(f"unexpected frame {kind}")
+    settings = json.loads(body)
+    os.close(telemetry_fd)
+    os.set_inheritable(channel_fd, False)
+    os.chdir("/var/task")
+    found = [path for path in CANDIDATES if os.path.isfile(path) and os.access(path, os.X_OK)]
+    if found:
+        os.execve(found[0], [found[0]], settings["environment"])
+    error = {
+        "errorType": "Runtime.InvalidEntrypoint",
+        "errorMessage": f"Couldn't find valid bootstrap(s): [{' '.join(CANDIDATES)}]",
+    }
+    channel.send(FAILED, json.dumps({"type": "Runtime.InvalidEntrypoint"}).encode(), json.dumps(error).encode())
+    os._exit(1)

@@ -1,0 +1,174 @@
+"""The managed Python runtime: AWS's own awslambdaric, with frames on a socket instead of HTTP underneath.
+
+awslambdaric decides everything a function's author can see: how handlers are found, what errors look like, how
+logging is set up, how results are serialised. Only its client is replaced, because its HTTP costs three times as
+much as everything else in a warm invocation. A frame is
+
+    !I  bytes that follow the first eight    B  kind    x    H  bytes of the head
+    head (JSON or a request id), then the body, untouched
+
+to the runtime:   A assign (body: settings)   I invoke (head: request, body: event)
+from the runtime: N next   R response (head: request id, content type)   E error (head: id, type)   F failed init
+
+`preload` runs in the zygote, `run` in each environment. Standard library and awslambdaric only; Python 3.9 on.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import inspect
+import json
+import os
+import site
+import socket
+import struct
+import sys
+import time
+from typing import Any, Dict, Tuple
+
+HEADER = struct.Struct("!IBxH")
+ASSIGN, INVOKE = ord("A"), ord("I")
+NEXT, RESPONSE, ERROR, FAILED = ord("N"), ord("R"), ord("E"), ord("F")
+_CHUNK = 65536  # larger receive buffers cost an mmap each
+_CAUSE_BYTES_MAX = 60_000
+
+def preload() -> None:
+    """Import, in the zygote, what every environment would import anyway."""
+    importlib.import_module("awslambdaric.bootstrap")
+    importlib.import_module("snapshot_restore_py")
+    gc.collect()
+    gc.freeze()
+
+
+class Channel:
+    """Frames over a stream socket, blocking."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._buffer = bytearray()
+
+    def _fill(self, size: int) -> None:
+        while len(self._buffer) < size:
+            data = self._socket.recv(_CHUNK)
+            if not data:
+                os._exit(0)  # Paddock is gone: nothing is left to serve
+            self._buffer += data
+
+    def receive(self) -> Tuple[int, bytes, bytes]:
+        """(kind, head, body) of the next frame."""
+        self._fill(HEADER.size)
+        length, kind, head = HEADER.unpack_from(self._buffer)
+        end = HEADER.size + length
+        self._fill(end)
+        frame = bytes(memoryview(self._buffer)[HEADER.size : end])
+        del self._buffer[:end]
+        return kind, frame[:head], frame[head:]
+
+    def send(self, kind: int, head: bytes = b"", body: bytes = b"", then_next: bool = False) -> None:
+        parts = [HEADER.pack(len(head) + len(body), kind, len(head)), head, body]
+        if then_next:
+            parts.append(HEADER.pack(0, NEXT, 0))
+        data = b"".join(parts)
+        self._socket.sendall(data)
+
+
+def _client_class(base: Any, request_class: Any, to_json: Any) -> Any:
+    class FrameClient(base):  # type: ignore[misc]
+        """awslambdaric's client, over a Channel. A result leaves together with the wish for the next event."""
+
+        def __init__(self, channel: Channel) -> None:
+            self.lambda_runtime_address = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
+            self.use_thread_for_polling_next = False
+            self._channel = channel
+            self._asked = False
+
+        def wait_next_invocation(self) -> Any:
+            if not self._asked:
+                self._channel.send(NEXT)
+            self._asked = False
+            kind, head, body = self._channel.receive()
+            if kind != INVOKE:
+                raise RuntimeError(f"unexpected frame {kind}")
+            request: Dict[str, Any] = json.loads(head)
+            return request_class(
+                invoke_id=request["id"],
+                x_amzn_trace_id=request.get("trace"),
+                invoked_function_arn=request["arn"],
+                deadline_time_in_ms=request["deadline_ms"],
+                client_context=request.get("client_context"),
+                cognito_identity=None,
+                tenant_id=request.get("tenant"),
+                content_type="application/json",
+                event_body=body,
+                invocation_id=None,
+            )
+
+        def post_invocation_result(
+            self, invoke_id: str, result_data: Any, content_type: str = "application/json", invocation_id: Any = None
+        ) -> None:
+            body = result_data if isinstance(result_data, bytes) else result_data.encode("utf-8")
+            head = json.dumps({"id": invoke_id, "type": content_type}).encode()
+            self._asked = True
+            self._channel.send(RESPONSE, head, body, then_next=True)
+
+        def post_invocation_error(
+            self, invoke_id: str, error_response_data: str, xray_fault: str, invocation_id: Any = None
+        ) -> None:
+            cause = xray_fault if len(xray_fault) < _CAUSE_BYTES_MAX else ""
+            head = json.dumps({"id": invoke_id, "cause": cause}, ensure_ascii=True).encode()
+            if len(head) > 65535:
+                head = json.dumps({"id": invoke_id, "cause": ""}).encode()
+            self._asked = True
+            self._channel.send(ERROR, head, error_response_data.encode("utf-8"), then_next=True)
+
+        def post_init_error(self, error_response_data: Any, error_type_override: Any = None) -> None:
+            kind = error_type_override or error_response_data.get("errorType", "")
+            body = to_json(error_response_data).encode("utf-8")
+            self._channel.send(FAILED, json.dumps({"type": kind}).encode(), body)
+
+    return FrameClient
+
+
+def _interpreter(settings: Dict[str, Any]) -> None:
+    """Make the process look as Lambda's does: environment, time zone, working directory, module search path."""
+    os.environ.clear()
+    os.environ.update(settings["environment"])
+    time.tzset()
+    os.chdir("/var/task")
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    wanted = ["/var/task", f"/opt/python/lib/{version}/site-packages", "/opt/python"]
+    extra = [path for path in os.environ.get("PYTHONPATH", "").split(":") if path]
+    standard = [path for path in sys.path if path not in extra]
+    sys.path[:] = [*wanted, *[path for path in extra if path not in standard], *standard]
+    importlib.invalidate_caches()
+    site.setquit()
+    site.setcopyright()
+    site.sethelper()
+    sys.argv = ["/var/runtime/bootstrap.py"]
+    sys.dont_write_bytecode = False
+    for name in [name for name in sys.modules if name == "paddock" or name.startswith("paddock.")]:
+        del sys.modules[name]  # the platform's own modules are not part of a function's world
+
+
+def run(channel_fd: int, telemetry_fd: int) -> None:
+    """Wait for an assignment, then be that function until the channel closes."""
+    channel = Channel(socket.socket(fileno=channel_fd))
+    kind, _, body = channel.receive()
+    if kind != ASSIGN:
+        raise RuntimeError(f"unexpected frame {kind}")
+    settings = json.loads(body)
+    _interpreter(settings)
+    os.environ["_LAMBDA_TELEMETRY_LOG_FD"] = str(telemetry_fd)
+    if settings["environment"].get("AWS_LAMBDA_LOG_FORMAT") or settings["environment"].get("AWS_LAMBDA_LOG_LEVEL"):
+        # awslambdaric reads these once, when imported, and the zygote imported it long ago
+        for name in [name for name in sys.modules if name.startswith("awslambdaric.")]:
+            del sys.modules[name]
+    ric = importlib.import_module("awslambdaric.bootstrap")
+    library = importlib.import_module("awslambdaric.lambda_runtime_client")
+    client = _client_class(library.LambdaRuntimeClient, library.InvocationRequest, ric.to_json)(channel)
+    if len(inspect.signature(ric.run).parameters) == 2:
+        ric.run(settings["handler"], client)
+    else:  # the releases for Python 3.9 make their client themselves
+        ric.LambdaRuntimeClient = lambda *_, **__: client
+        ric.run("/var/task", settings["handler"], "")

@@ -1,0 +1,256 @@
+"""An execution environment from the inside: how a forked zygote shuts the doors behind itself, then serves.
+
+Two processes live in each environment. The first, pid 1 of its own pid namespace, isolates itself step by step,
+then only reaps, reports how the runtime ended, and starts the runtime afresh when told to (AWS keeps /tmp but not
+memory after a crash or timeout). The second is the runtime: it waits on its channel for code and configuration.
+Only the second ever runs a user's code; the first is not dumpable, holds no privilege and is under the same filter.
+
+The order matters, and each line says why it stands where it does:
+cgroup first (so that everything after is charged), namespaces, network (needs the capability), mounts, then the
+host's root is detached, descriptors are closed, identity is given up by entering a prepared user namespace,
+capabilities go, the filter comes on. What a step may not skip raises, and the cell dies with that error reported.
+
+Standard library only, Python 3.9.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from paddock.worker.sandbox import linux, userland
+from paddock.worker.sandbox.cgroup import Group
+
+RUNTIME_ADDRESS = "169.254.100.1"
+RUNTIME_PORT = 9001
+CHANNEL_FD = 3  # frames between Paddock and the runtime
+TELEMETRY_FD = 4  # AWS's framed log records
+CONTROL_FD = 5  # pid 1 and the server: readiness, exits, resets
+
+_MASKED = "/proc/keys /proc/key-users /proc/kallsyms /proc/modules /proc/timer_list /proc/sysrq-trigger".split()
+_DESCRIPTORS_MAX = 1024
+
+Runtime = Callable[[int, int], None]
+
+
+class Doors(NamedTuple):
+    """What pid 1 is given: the ends it keeps, where it must go, and what it will run."""
+
+    channel: socket.socket
+    telemetry: int
+    output: int
+    control: socket.socket
+    group: Optional[Group]
+    user_namespace: int
+    seccomp: bytes
+    api_port: int
+    rlimit_data_bytes: int
+    runtime: Runtime
+
+
+def _network(api_port: int) -> List[socket.socket]:
+    """A network of our own with nothing but loopback; its two listening sockets go out to the server."""
+    linux.loopback_up(RUNTIME_ADDRESS)
+    listeners = []
+    for port in (RUNTIME_PORT, api_port):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((RUNTIME_ADDRESS, port))
+        listener.listen(64)
+        listeners.append(listener)
+    return listeners
+
+
+def _mounts() -> None:
+    safe = linux.MS_NOSUID | linux.MS_NODEV
+    linux.mount("proc", "/proc", "proc", safe | linux.MS_NOEXEC)
+    linux.mount("tmp", "/tmp", "tmpfs", safe, "mode=1777,size=512m,nr_inodes=131072")
+    for path in _MASKED:
+        if os.path.exists(path):
+            linux.bind("/dev/null", path, devices=True)
+    linux.umount_detach(userland.HOST)  # from here on nothing of the host has a name
+
+
+def _limits(rlimit_data_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS_MAX, _DESCRIPTORS_MAX))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
+    if rlimit_data_bytes:  # the stand-in where no memory cgroup is to be had; per process
+        resource.setrlimit(resource.RLIMIT_DATA, (rlimit_data_bytes, rlimit_data_bytes))
+
+
+def _descriptors(doors: Doors) -> None:
+    """Exactly 0..5 stay open, whatever the zygote held."""
+    null = os.open("/dev/null", os.O_RDONLY)
+    wanted = [null, doors.output, doors.output, doors.channel.fileno(), doors.telemetry, doors.control.fileno()]
+    high = [os.dup(fd) for fd in wanted]  # first out of the way of their final places
+    while min(high) < len(wanted):
+        high = [os.dup(fd) for fd in high]
+    for place, fd in enumerate(high):
+        os.dup2(fd, place, inheritable=place != CONTROL_FD)
+    linux.close_range(len(wanted))
+
+
+def _identity(user_namespace: int) -> None:
+    linux.setns(user_namespace, linux.CLONE_NEWUSER)
+    try:
+        os.setgroups([])
+    except PermissionError:
+        pass  # a rootless user namespace denies setgroups; there the list was emptied by the kernel's own rule
+    os.setresgid(userland.SANDBOX_GID, userland.SANDBOX_GID, userland.SANDBOX_GID)
+    os.setresuid(userland.SANDBOX_UID, userland.SANDBOX_UID, userland.SANDBOX_UID)
+    linux.die_with_parent()  # the change of credentials has cleared it
+
+
+def _score(value: int) -> None:
+    """Pid 1 must outlive a memory kill, for it is the one to report it. Lowering needs a privilege; raising none."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(value))
+    except OSError:
+        pass  # rootless: the kernel then picks the largest process, which the runtime is
+
+
+def become(doors: Doors) -> None:
+    """Turn this freshly forked process into pid 1 of an isolated environment. Never returns."""
+    linux.die_with_parent()
+    if doors.group is not None:
+        doors.group.join()
+    linux.unshare(
+        linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET | linux.CLONE_NEWCGROUP
+    )
+    socket.sethostname("169-254-100-1")
+    listeners = _network(doors.api_port)
+    _mounts()
+    os.chdir("/")
+    os.setsid()
+    _score(-900)
+    _limits(doors.rlimit_data_bytes)
+    _identity(doors.user_namespace)
+    linux.drop_capabilities()
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    linux.set_process_name("paddock-init")
+    _tell(doors.control, {"event": "ready"}, [listener.fileno() for listener in listeners])
+    _descriptors(doors)
+    linux.install_seccomp(doors.seccomp)
+    _Init(doors.runtime).serve()
+
+
+def _tell(control: socket.socket, message: Dict[str, Any], fds: Optional[List[int]] = None) -> None:
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    control.sendmsg([json.dumps(message).encode()], ancillary)
+
+
+class _Init:
+    """Pid 1: starts the runtime, reaps every orphan, tells the server how the runtime ended.
+
+    Commands from the server, one word each: reset, freeze, thaw. The end of the control socket is the end of us,
+    and with pid 1 the kernel ends everything in the namespace.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._child = 0
+        self._control = socket.socket(fileno=CONTROL_FD)
+        self._wake_in, self._wake_out = os.pipe()
+        os.set_blocking(self._wake_out, False)
+        os.set_blocking(self._wake_in, False)
+
+    def serve(self) -> None:
+        signal.set_wakeup_fd(self._wake_out, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._start()
+        os.close(CHANNEL_FD)
+        poll = select.poll()
+        poll.register(CONTROL_FD, select.POLLIN)
+        poll.register(self._wake_in, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == CONTROL_FD:
+                    command = self._control.recv(64)
+                    if not command:
+                        os._exit(0)
+                    self._obey(command.decode())
+                else:
+                    os.read(self._wake_in, 512)
+                    self._reap()
+
+    def _start(self) -> None:
+        self._child = os.fork()
+        if self._child:
+            return
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.close(self._wake_in)
+        os.close(self._wake_out)
+        self._control.close()
+        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # else its own /proc/self would be closed to it
+        linux.set_process_name("runtime")
+        os.setsid()
+        _score(0)
+        code = 1
+        try:
+            self._runtime(CHANNEL_FD, TELEMETRY_FD)
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else (0 if end.code is None else 1)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code & 0xFF)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid == self._child:
+                self._child = 0
+                _tell(self._control, {"event": "exit", "status": status})
+
+    def _obey(self, command: str) -> None:
+        if command == "reset":
+            self._reset()
+        elif command == "freeze":
+            self._signal_all(signal.SIGSTOP)
+        elif command == "thaw":
+            self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: int) -> None:
+        try:
+            os.kill(-1, number)  # everything in the namespace but ourselves
+        except ProcessLookupError:
+            pass
+
+    def _reset(self) -> None:
+        """End every process, then a new runtime from this untouched interpreter, on a new channel."""
+        self._child = 0
+        while True:
+            self._signal_all(signal.SIGKILL)
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                break
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        fd = ours.detach()
+        if fd != CHANNEL_FD:  # it may well have been given the free place itself
+            os.dup2(fd, CHANNEL_FD)
+            os.close(fd)
+        self._start()
+        os.close(CHANNEL_FD)
+        _tell(self._control, {"event": "reset"}, [theirs.fileno()])
+        theirs.close()

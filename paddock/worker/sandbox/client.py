@@ -1,0 +1,355 @@
+"""The server's side of the jailer and its zygotes: implements interfaces.Sandboxes on Linux.
+
+The server has no privilege. It asks the jailer for a zygote by runtime name, asks zygotes for cells, and from then on
+works with descriptors it was handed: the runtime's channel, its output, its listening sockets, and its control
+group's files. Messages are JSON over SOCK_SEQPACKET, so a message is never split.
+
+Caveat: a zygote that dies takes its environments with it; the next start asks the jailer for a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from paddock.interfaces import SandboxFailed
+from paddock.worker.sandbox.cgroup import cpu_text
+
+log = logging.getLogger("paddock.sandbox")
+
+MESSAGE_BYTES_MAX = 65536
+_FDS_MAX = 32
+_START_TIMEOUT_S = 30.0
+
+Message = Mapping[str, Any]
+
+
+class _Packets:
+    """A SEQPACKET socket read by the event loop: calls `received(message, fds)`, then `ended()` once."""
+
+    def __init__(
+        self, sock: socket.socket, received: Callable[[Message, list[int]], None], ended: Callable[[], None]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = sock
+        self._received = received
+        self._ended = ended
+        self._waiting: deque[bytes] = deque()
+        sock.setblocking(False)
+        self._loop.add_reader(sock.fileno(), self._readable)
+
+    def send(self, data: bytes) -> None:
+        """Queue a message; order is kept. Silently dropped after the end, which `ended` has told."""
+        self._waiting.append(data)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._socket.fileno() < 0:
+            return
+        try:
+            while self._waiting:
+                self._socket.send(self._waiting[0])
+                self._waiting.popleft()
+            self._loop.remove_writer(self._socket.fileno())
+        except BlockingIOError:
+            self._loop.add_writer(self._socket.fileno(), self._flush)
+        except OSError:
+            self._waiting.clear()  # the reader sees the end, too, and tells
+
+    def _readable(self) -> None:
+        while self._socket.fileno() >= 0:
+            try:
+                data, fds, _, _ = socket.recv_fds(self._socket, MESSAGE_BYTES_MAX, _FDS_MAX)
+            except BlockingIOError:
+                return
+            except OSError:
+                data, fds = b"", []
+            if not data:
+                self.close()
+                self._ended()
+                return
+            self._received(json.loads(data), fds)
+
+    def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_writer(self._socket.fileno())
+            self._socket.close()
+
+
+def _counter(text: str) -> int:
+    """oom_kill out of memory.oom_control (v1) or memory.events (v2)."""
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name == "oom_kill":
+            return int(value)
+    return 0
+
+
+class LinuxSandbox:
+    """One environment, seen from the server. See interfaces.Sandbox."""
+
+    def __init__(self, zygote: _Zygote, number: int) -> None:
+        self._zygote = zygote
+        self.number = number
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._assigned: asyncio.Future[None] = self._loop.create_future()
+        self._reset: asyncio.Future[None] | None = None
+        self._files: dict[str, int] = {}
+        self._version = 0
+        self._control: _Packets | None = None
+        self._gone = False
+        self.channel: socket.socket
+        self.output = -1
+        self.telemetry = -1
+        self.runtime_api: socket.socket
+        self.aws_api: socket.socket
+        self.on_exit: Callable[[int], None] | None = None
+        self.on_gone: Callable[[], None] | None = None
+
+    # -- what its holder does
+
+    async def ready(self) -> None:
+        await self._ready
+
+    async def assign(self, code: str, memory_mb: int, tmp_mb: int) -> None:
+        message = {"do": "assign", "cell": self.number, "code": code, "memory_mb": memory_mb, "tmp_mb": tmp_mb}
+        self._zygote.send(message)
+        await self._assigned
+
+    async def reset(self) -> None:
+        if self._gone or self._control is None:
+            raise SandboxFailed("the sandbox is gone")
+        self.thaw()
+        self._reset = self._loop.create_future()
+        self._control.send(b"reset")
+        await self._reset
+
+    def freeze(self) -> None:
+        self._pause(True)
+
+    def thaw(self) -> None:
+        self._pause(False)
+
+    def _pause(self, frozen: bool) -> None:
+        file = self._files.get("freeze")
+        if file is None:
+            if self._control is not None:
+                self._control.send(b"freeze" if frozen else b"thaw")
+            return
+        words = ("FROZEN", "THAWED") if self._version == 1 else ("1", "0")
+        self._write(file, words[0 if frozen else 1])
+
+    def limit_cpu(self, quota_us: int) -> None:
+        file = self._files.get("cpu")
+        if file is not None:
+            self._write(file, cpu_text(self._version, quota_us))
+
+    def _write(self, file: int, text: str) -> None:
+        with contextlib.suppress(OSError):  # the group went with its processes; on_gone tells
+            os.pwrite(file, text.encode(), 0)
+
+    def _read(self, name: str) -> str:
+        file = self._files.get(name)
+        try:
+            return os.pread(file, 4096, 0).decode() if file is not None else ""
+        except OSError:
+            return ""
+
+    def memory_peak_bytes(self) -> int:
+        text = self._read("peak").strip()
+        return int(text) if text.isdigit() else 0
+
+    def oom_kills(self) -> int:
+        return _counter(self._read("oom"))
+
+    def stop(self) -> None:
+        if not self._gone:
+            self._zygote.send({"do": "stop", "cell": self.number})
+
+    # -- what the zygote and pid 1 tell
+
+    def spawned(self, message: Message, fds: list[int]) -> None:
+        files = dict(zip(message["files"], fds, strict=True))
+        self.channel = socket.socket(fileno=files.pop("channel"))
+        self.output, self.telemetry = files.pop("output"), files.pop("telemetry")
+        control = socket.socket(fileno=files.pop("control"))
+        self._control = _Packets(control, self._told, lambda: None)
+        self._version = message["groups"]
+        self._files = files
+
+    def _told(self, message: Message, fds: list[int]) -> None:
+        event = message["event"]
+        if event == "ready":
+            self.runtime_api, self.aws_api = (socket.socket(fileno=fd) for fd in fds)
+            _settle(self._ready)
+        elif event == "broken":
+            self.failed(message["error"])
+        elif event == "exit":
+            if self.on_exit is not None:
+                self.on_exit(message["status"])
+        elif event == "reset":
+            self.channel = socket.socket(fileno=fds[0])
+            if self._reset is not None:
+                _settle(self._reset)
+
+    def assigned(self) -> None:
+        _settle(self._assigned)
+
+    def failed(self, reason: str) -> None:
+        for future in (self._ready, self._assigned, self._reset):
+            if future is not None and not future.done():
+                future.set_exception(SandboxFailed(reason))
+                future.exception()  # nobody need be waiting
+
+    def gone(self) -> None:
+        """Nothing of it is left; its descriptors that nobody else reads are closed."""
+        if self._gone:
+            return
+        self._gone = True
+        self.failed("the sandbox ended")
+        if self._control is not None:
+            self._control.close()
+        for file in self._files.values():
+            os.close(file)
+        self._files.clear()
+        if self.on_gone is not None:
+            self.on_gone()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class _Zygote:
+    """A live zygote and its cells."""
+
+    def __init__(self, runtime: str, sock: socket.socket, ended: Callable[[_Zygote], None]) -> None:
+        self.runtime = runtime
+        self._cells: dict[int, LinuxSandbox] = {}
+        self._next = 0
+        self._end = ended
+        self.up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._packets = _Packets(sock, self._told, self._ended)
+
+    def send(self, message: Message) -> None:
+        self._packets.send(json.dumps(message).encode())
+
+    async def spawn(self) -> LinuxSandbox:
+        cell = LinuxSandbox(self, self._next)
+        self._next += 1
+        self._cells[cell.number] = cell
+        self.send({"do": "spawn", "cell": cell.number})
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await cell.ready()
+        except TimeoutError as error:
+            cell.stop()
+            raise SandboxFailed(f"no {self.runtime} environment within {_START_TIMEOUT_S:.0f} s") from error
+        except asyncio.CancelledError:
+            cell.stop()
+            raise
+        return cell
+
+    def _told(self, message: Message, fds: list[int]) -> None:
+        event = message["event"]
+        if event == "up":
+            if not self.up.done():
+                self.up.set_result(message["version"])
+            return
+        cell = self._cells.get(message.get("cell", -1))
+        if cell is None:
+            for fd in fds:
+                os.close(fd)
+        elif event == "spawned":
+            cell.spawned(message, fds)
+        elif event == "assigned":
+            cell.assigned()
+        elif event == "failed":
+            log.warning("%s: %s of environment %s failed: %s", self.runtime, message["doing"], cell.number, message)
+            cell.failed(message["error"])
+            if message["doing"] == "spawn":
+                self._cells.pop(cell.number).gone()
+        elif event == "gone":
+            self._cells.pop(cell.number).gone()
+
+    def _ended(self) -> None:
+        if not self.up.done():
+            self.up.set_exception(SandboxFailed(f"the zygote of {self.runtime} ended while starting"))
+            self.up.exception()
+        cells, self._cells = self._cells, {}
+        for cell in cells.values():
+            cell.gone()
+        self._end(self)
+
+    def close(self) -> None:
+        self._packets.close()
+        self._ended()
+
+
+class LinuxSandboxes:
+    """interfaces.Sandboxes over the jailer's socket."""
+
+    def __init__(self, jailer: socket.socket) -> None:
+        self._asked: deque[tuple[str, asyncio.Future[_Zygote]]] = deque()
+        self._zygotes: dict[str, asyncio.Future[_Zygote]] = {}
+        self._jailer = _Packets(jailer, self._answered, self._jailer_ended)
+
+    async def start(self, runtime: str) -> LinuxSandbox:
+        """A cell of the runtime's zygote; a zygote that fails under the request is replaced once."""
+        for attempt in (1, 2):
+            try:
+                zygote = await self._zygote(runtime)
+                await asyncio.shield(zygote.up)
+                return await zygote.spawn()
+            except SandboxFailed:
+                if attempt == 2:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _zygote(self, runtime: str) -> _Zygote:
+        future = self._zygotes.get(runtime)
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
+            self._zygotes[runtime] = future
+            self._asked.append((runtime, future))
+            self._jailer.send(json.dumps({"do": "zygote", "runtime": runtime}).encode())
+        return await asyncio.shield(future)
+
+    def _answered(self, message: Message, fds: list[int]) -> None:
+        runtime, future = self._asked.popleft()
+        if "error" in message:
+            self._zygotes.pop(runtime, None)
+            future.set_exception(SandboxFailed(f"{runtime}: {message['error']}"))
+            future.exception()
+            return
+        future.set_result(_Zygote(runtime, socket.socket(fileno=fds[0]), self._forget))
+
+    def _forget(self, zygote: _Zygote) -> None:
+        current = self._zygotes.get(zygote.runtime)
+        if current is not None and current.done() and not current.exception() and current.result() is zygote:
+            del self._zygotes[zygote.runtime]
+
+    def _jailer_ended(self) -> None:
+        for runtime, future in self._asked:
+            self._zygotes.pop(runtime, None)
+            if not future.done():
+                future.set_exception(SandboxFailed("the jailer ended"))
+                future.exception()
+        self._asked.clear()
+
+    async def close(self) -> None:
+        for future in list(self._zygotes.values()):
+            if future.done() and not future.exception():
+                future.result().close()
+        self._zygotes.clear()
+        self._jailer.close()

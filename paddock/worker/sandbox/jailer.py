@@ -1,0 +1,355 @@
+"""The small privileged process behind `paddock up`: parent of the server and of every zygote.
+
+    jailer (root, or root of a user namespace; no HTTP, no user code)
+      |-- server    unprivileged: HTTP, catalogue, scheduling
+      `-- zygote    one per runtime in use: forks environments
+
+It binds the listening socket, starts the server without privilege, starts a zygote whenever the server asks for one
+by name, hands the connected sockets over, and cleans up. Everything it starts dies with it (PR_SET_PDEATHSIG), and
+the groups of a Paddock that was killed are swept at the next start. The server can ask for exactly one thing:
+{"do": "zygote", "runtime": name}, with a name from the list made before it was started.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paddock.worker.runtimes import discovery, packages
+from paddock.worker.sandbox import cgroup, linux, seccomp, userland, veil, zygote
+
+SOURCE = Path(__file__).parents[3]
+JAILER_FD = 3
+LISTENER_FD = 4
+SETTINGS_FD = 5
+_UIDS_PER_ZYGOTE = 20_000
+_STOP_PATIENCE_S = 35.0
+_OPEN_FILES = 65536
+
+
+class CannotStart(RuntimeError):
+    """Paddock cannot start; the message is for the operator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the jailer needs of the configuration. Paths are absolute; sizes and times carry their units."""
+
+    host: str
+    port: int
+    data_dir: str
+    server_uid: int
+    environment_uid_first: int
+    processes_max: int
+    rootless: bool
+    server: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of this Paddock's control groups: one data directory, one Paddock."""
+        return "paddock-" + hashlib.sha256(self.data_dir.encode()).hexdigest()[:12]
+
+    @property
+    def code_root(self) -> str:
+        return f"{self.data_dir}/server/code"
+
+
+def _memory_fd(content: object) -> int:
+    fd = os.memfd_create("paddock")
+    os.write(fd, json.dumps(content).encode())
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises CannotStart with what to do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise CannotStart(f"{host}:{port} is taken by another process; choose another with --port") from error
+        raise CannotStart(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    listener.listen(1024)
+    return listener
+
+
+class Jailer:
+    """One Paddock's privileged half. `run` returns the exit status for the whole."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._runtimes = {
+            runtime.name: runtime
+            for runtime in discovery.runtimes()
+            if runtime.interpreter is not None and not packages.available(runtime)
+        }
+        self._zygotes: dict[int, str] = {}
+        self._uid_blocks = 0
+        self._server = 0
+
+    def run(self) -> int:
+        data = Path(self._settings.data_dir)
+        lock = self._directories(data)
+        hierarchy = cgroup.find()
+        cgroup.sweep(hierarchy, self._settings.name)
+        self._groups = cgroup.make_parent(hierarchy, self._settings.name)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, _OPEN_FILES), hard), hard))
+        self._filter = seccomp.program()
+        listener = listen(self._settings.host, self._settings.port)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._start_server(theirs, listener, data)
+        theirs.close()
+        listener.close()
+        try:
+            return self._serve(ours)
+        finally:
+            self._end_zygotes()
+            cgroup.sweep(hierarchy, self._settings.name)
+            os.close(lock)
+
+    def _directories(self, data: Path) -> int:
+        """data/server belongs to the server; the rest to the jailer, for zygotes run what lies in data/runtimes."""
+        try:
+            for part, mode in (("", 0o755), ("runtimes", 0o755), ("root", 0o755), ("server", 0o700)):
+                (data / part).mkdir(parents=True, exist_ok=True, mode=mode)
+            if not self._settings.rootless:
+                os.chown(data / "server", self._settings.server_uid, self._settings.server_uid)
+            lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CannotStart(f"cannot use the data directory {data}: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CannotStart(f"another Paddock is running on {data}") from error
+        return lock
+
+    # -- the server ---------------------------------------------------------------------------------------------
+
+    def _start_server(self, control: socket.socket, listener: socket.socket, data: Path) -> None:
+        known = [
+            {"name": r.name, "transport": r.family.transport, "label": r.version_label, "family": r.family.family}
+            for r in self._runtimes.values()
+        ]
+        isolation = {
+            "mode": "rootless" if self._settings.rootless else "root",
+            "groups": self._groups.version,
+            "controllers": sorted(self._groups.paths),
+        }
+        settings = _memory_fd({"config": self._settings.server, "runtimes": known, "isolation": isolation})
+        self._server = os.fork()
+        if self._server:
+            os.close(settings)
+            return
+        try:
+            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGTERM)
+            linux.unshare(linux.CLONE_NEWNS)
+            linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+            if not self._settings.rootless:
+                veil.draw([Path(sys.prefix), Path(sys.base_prefix), SOURCE / "paddock", data])
+                os.setgroups([])
+                os.setresgid(*[self._settings.server_uid] * 3)
+                os.setresuid(*[self._settings.server_uid] * 3)
+            linux.drop_capabilities()
+            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGTERM)  # the change of credentials has cleared it
+            os.chdir(data / "server")
+            self._exec_with({JAILER_FD: control.fileno(), LISTENER_FD: listener.fileno(), SETTINGS_FD: settings})
+        except BaseException:
+            traceback.print_exc()
+            os._exit(70)
+
+    @staticmethod
+    def _exec_with(places: dict[int, int]) -> None:
+        high = {place: fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for place, fd in places.items()}
+        for place, fd in high.items():
+            os.dup2(fd, place)
+        linux.close_range(max(places) + 1)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LD_"))}
+        environment["PYTHONPATH"] = str(SOURCE)
+        os.execve(sys.executable, [sys.executable, "-P", "-m", "paddock", "serve"], environment)
+
+    # -- its life -----------------------------------------------------------------------------------------------
+
+    def _serve(self, control: socket.socket) -> int:
+        """Obey the server until it ends; pass signals to stop on to it."""
+        wake_in, wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_out, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        poll = select.poll()
+        poll.register(wake_in, select.POLLIN)
+        poll.register(control, select.POLLIN)
+        deadline: float | None = None
+        while True:
+            for fd, _ in poll.poll(None if deadline is None else 200):
+                if fd == wake_in:
+                    numbers = set(os.read(wake_in, 512))
+                    if numbers & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+                        self._stop_server(signal.SIGTERM if deadline is None else signal.SIGKILL)
+                        deadline = deadline or time.monotonic() + _STOP_PATIENCE_S
+                    status = self._reap()
+                    if status is not None:
+                        return status
+                elif not self._obey(control):
+                    poll.unregister(control)
+            if deadline is not None and time.monotonic() > deadline:
+                self._stop_server(signal.SIGKILL)
+
+    def _stop_server(self, number: int) -> None:
+        try:
+            os.kill(self._server, number)
+        except ProcessLookupError:
+            pass
+
+    def _reap(self) -> int | None:
+        """Collect ended children; the server's exit status once it has ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return 1
+            if not pid:
+                return None
+            self._zygotes.pop(pid, None)
+            if pid == self._server:
+                code = os.waitstatus_to_exitcode(status)
+                if code < 0:
+                    print(f"paddock: the server was ended by signal {-code}", file=sys.stderr)
+                return code if code >= 0 else 128 - code
+
+    def _obey(self, control: socket.socket) -> bool:
+        data = control.recv(65536)
+        if not data:
+            return False
+        message = json.loads(data)
+        runtime = self._runtimes.get(message.get("runtime", "")) if message.get("do") == "zygote" else None
+        if runtime is None:
+            control.send(json.dumps({"error": "no such runtime"}).encode())
+            return True
+        try:
+            connected = self._start_zygote(runtime)
+        except OSError as error:
+            control.send(json.dumps({"error": str(error)}).encode())
+            return True
+        with connected:
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connected.fileno()]))]
+            control.sendmsg([json.dumps({"runtime": runtime.name}).encode()], ancillary)
+        return True
+
+    # -- zygotes ------------------------------------------------------------------------------------------------
+
+    def _start_zygote(self, runtime: discovery.Runtime) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        block, self._uid_blocks = self._uid_blocks, self._uid_blocks + 1
+        pid = os.fork()
+        if pid == 0:
+            try:
+                linux.die_with_parent()
+                signal.set_wakeup_fd(-1)
+                for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_DFL)
+                self._become_zygote(runtime, theirs, block)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(70)
+        self._zygotes[pid] = runtime.name
+        theirs.close()
+        return ours
+
+    def _become_zygote(self, runtime: discovery.Runtime, server: socket.socket, block: int) -> None:
+        assert runtime.interpreter is not None  # only such runtimes are in the list
+        data = Path(self._settings.data_dir)
+        shown = packages.provide(runtime, data / "runtimes")
+        uid_first = self._settings.environment_uid_first + (block % 1000) * _UIDS_PER_ZYGOTE
+        source = userland.HOST + str(SOURCE)
+        settings = _memory_fd(
+            {
+                "name": f"{block}-{runtime.name.replace('.', '_')}",
+                "groups": [self._groups.version, self._groups.paths],
+                "uid_first": uid_first,
+                "rootless": self._settings.rootless,
+                "code_root": self._settings.code_root,
+                "seccomp": self._filter.hex(),
+                "api_port": self._settings.port,
+                "processes_max": self._settings.processes_max,
+                "data_bytes_max": 512 << 20,
+                "bootstrap": runtime.family.bootstrap,
+                "source": source,
+            }
+        )
+        linux.unshare(linux.CLONE_NEWNS)
+        interpreter = runtime.interpreter
+        hidden = list(interpreter.hidden)
+        userland.build(str(data / "root"), interpreter.shown_prefix, str(shown) if shown else "", hidden)
+        places = {zygote.SERVER_FD: server.fileno(), zygote.SETTINGS_FD: settings}
+        high = {place: fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for place, fd in places.items()}
+        for place, fd in high.items():
+            os.dup2(fd, place)
+        linux.close_range(max(places) + 1)
+        boot = f"import sys; sys.path.insert(0, {source!r}); from paddock.worker.sandbox.zygote import main; main()"
+        environment = {
+            "LC_CTYPE": "C.UTF-8",
+            "OPENBLAS_NUM_THREADS": "1",
+            "PATH": "/usr/bin:/bin",
+            "LD_LIBRARY_PATH": "/var/lang/lib",  # where a relocated interpreter finds its own shared library
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{runtime.name}",  # awslambdaric reads it once, when imported
+        }
+        os.execve(interpreter.inside, [interpreter.inside, "-I", "-S", "-B", "-c", boot], environment)
+
+    def _end_zygotes(self) -> None:
+        for pid in list(self._zygotes):
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                continue
+
+
+def main(settings_fd: int) -> int:
+    """Run the jailer that the settings describe; returns the exit status of `paddock up`."""
+    with os.fdopen(settings_fd) as file:
+        settings = Settings(**json.load(file))
+    try:
+        if settings.rootless:
+            _enter_user_namespace()
+        return Jailer(settings).run()
+    except CannotStart as error:
+        print(f"paddock: {error}", file=sys.stderr)
+        return 1
+
+
+def _enter_user_namespace() -> None:
+    """Become root of a user namespace that holds just the one who started us."""
+    uid, gid = os.geteuid(), os.getegid()
+    try:
+        linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
+    except OSError as error:
+        raise CannotStart(
+            "this kernel does not let an ordinary user make user namespaces; run as root, or see `paddock doctor`"
+        ) from error
+    for path, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        Path("/proc/self", path).write_text(text)
+    linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,107 @@
+"""The root file system that functions see: made once per zygote, shared read-only by all its environments.
+
+This is the host's own userland, trimmed: /usr read-only without /usr/local and without the host's Python packages,
+the interpreter at /var/lang when it lives elsewhere, Paddock's function packages at /var/runtime, a minimal /etc and
+/dev. Nothing of the host's /home, /root, /var, /run, /sys or /etc beyond what is listed here exists inside.
+
+    build()   in a fresh mount namespace: assembles the tree on a tmpfs and pivots into it; the host's root stays at
+              /mnt for the zygote, and each environment detaches it before anything untrusted runs.
+
+Runs in the jailer's child just before it becomes a zygote: standard library only, Python 3.9.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Dict, List
+
+from paddock.worker.sandbox import linux
+
+HOST = "/mnt"
+TASK = "/var/task"
+LAYERS = "/opt"
+SANDBOX_UID = 993
+SANDBOX_GID = 990
+
+_DIRECTORIES = "dev etc mnt opt proc tmp usr var var/lang var/runtime var/task var/empty".split()
+_DEVICES = "null zero full random urandom".split()
+_ETC_COPIED = "ld.so.cache mime.types services protocols".split()
+_ETC_BOUND = "alternatives ssl/certs ca-certificates pki fonts".split()
+_ETC: Dict[str, str] = {
+    "passwd": f"root:x:0:0:root:/:/bin/false\nsbx_user1051:x:{SANDBOX_UID}:{SANDBOX_GID}::/tmp:/bin/false\n",
+    "group": f"root:x:0:\nsbx_user1051:x:{SANDBOX_GID}:\n",
+    "hosts": "127.0.0.1 localhost\n169.254.100.1 sandbox.localdomain sandbox\n",
+    "resolv.conf": "",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+    "os-release": 'NAME="Paddock host userland"\nID=paddock\n',
+}
+
+
+def _touch(path: str, content: str = "") -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as file:
+        file.write(content)
+
+
+def _system_directories(root: str) -> None:
+    """/bin, /lib and their kin: links where the host has merged them into /usr, else read-only mounts."""
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        host = "/" + name
+        if os.path.islink(host):
+            os.symlink(os.readlink(host), os.path.join(root, name))
+        elif os.path.isdir(host):
+            os.mkdir(os.path.join(root, name))
+            linux.bind(host, os.path.join(root, name))
+
+
+def _etc(root: str) -> None:
+    for name, content in _ETC.items():
+        _touch(os.path.join(root, "etc", name), content)
+    for name in _ETC_COPIED:
+        if os.path.isfile("/etc/" + name):
+            shutil.copyfile("/etc/" + name, os.path.join(root, "etc", name))
+    for name in _ETC_BOUND:
+        if os.path.isdir("/etc/" + name):
+            os.makedirs(os.path.join(root, "etc", name), exist_ok=True)
+            linux.bind("/etc/" + name, os.path.join(root, "etc", name))
+    os.symlink("/usr/share/zoneinfo/UTC", os.path.join(root, "etc/localtime"))
+
+
+def _devices(root: str) -> None:
+    for name in _DEVICES:
+        target = os.path.join(root, "dev", name)
+        _touch(target)
+        linux.bind("/dev/" + name, target, read_only=False, devices=True)
+    for name, target in (("fd", "self/fd"), ("stdin", "self/fd/0"), ("stdout", "self/fd/1"), ("stderr", "self/fd/2")):
+        os.symlink("/proc/" + target, os.path.join(root, "dev", name))
+
+
+def build(root: str, prefix: str, packages: str, hidden: List[str]) -> None:
+    """Assemble the tree on `root` (an empty directory) and pivot into it.
+
+    prefix: the interpreter's installation, shown at /var/lang, or "" when it is part of /usr.
+    packages: the directory shown at /var/runtime, or "" for none.
+    hidden: directories inside the tree to cover with nothing (the host's own Python packages).
+    The caller is alone in a fresh mount namespace and may mount. Raises OSError.
+    """
+    linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    linux.mount("paddock", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=16m")
+    for name in _DIRECTORIES:
+        os.mkdir(os.path.join(root, name))
+    linux.bind("/usr", root + "/usr")
+    _system_directories(root)
+    _etc(root)
+    _devices(root)
+    if prefix:
+        linux.bind(prefix, root + "/var/lang")
+    if packages:
+        linux.bind(packages, root + "/var/runtime")
+    if not prefix.startswith("/usr/local"):
+        hidden = [*hidden, "/usr/local"]
+    for name in hidden:
+        if os.path.isdir(root + name):
+            linux.bind(root + "/var/empty", root + name)
+    linux.pivot_root(root, root + HOST)
+    os.chdir("/")
+    linux.mount("none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV)
