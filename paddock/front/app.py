@@ -13,7 +13,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.model import OperationModel
@@ -141,16 +141,17 @@ class Front:
         self._guard.check(incoming.headers)
         if incoming.path == HEALTH_PATH and incoming.method in ("GET", "HEAD"):
             return self._health_response(asked)
-        head = _without_body(incoming)
+        head = _request(incoming)
         asked.service = self._switchboard.identify(head)
         request = await self._with_body(incoming, head, asked)
         served = await self._served_by(request, asked)
-        path_params = self._find_operation(served, request, asked)
-        work = self._function_of(served, asked)
+        asked.operation, path_params = route(served.model, request)
+        work = _function_of(served, asked.operation)
         caller = caller_of(credential_of(request), self._settings.default_account, self._settings.default_region)
         params = parse(served.model, asked.operation, request, path_params)
         _check_constraints(served.model, asked.operation, params)
-        call = Call(caller=caller, request_id=asked.request_id, params=params)
+        trace_id = request.headers.get("x-amzn-trace-id")
+        call = Call(caller=caller, request_id=asked.request_id, params=params, trace_id=trace_id)
         output = await self._run(work, served.desk, call)
         return _success(served.model, asked, output)
 
@@ -171,7 +172,7 @@ class Front:
             raise RequestEntityTooLarge(message) from None
         finally:
             asked.bytes_in = incoming.received_bytes
-        return replace(head, body=body) if body else head
+        return _request(incoming, body) if body else head
 
     async def _served_by(self, request: Request, asked: _Asked) -> _Served:
         """The mounted service. Raises NotYet for one that is not mounted, ClientError when nothing tells."""
@@ -193,17 +194,6 @@ class Front:
             raise NotYet(f"Paddock does not serve what this request asks for ({seen}). {COVERAGE}")
         message = f"Paddock can not tell which service this request is for ({seen})."
         raise ClientError(message, code="UnknownOperationException", status=404)
-
-    def _find_operation(self, served: _Served, request: Request, asked: _Asked) -> Mapping[str, str]:
-        """Set asked.operation; the labels of its path."""
-        asked.operation, path_params = route(served.model, request)
-        return path_params
-
-    def _function_of(self, served: _Served, asked: _Asked) -> Operation:
-        work = served.operations.get(asked.operation)
-        if work is None:
-            raise NotYet(f"Paddock does not implement {served.model.name}:{asked.operation} yet. {COVERAGE}")
-        return work
 
     async def _run(self, work: Operation, desk: Any, call: Call) -> Mapping[str, Any] | Reply | None:
         """The operation itself, within the time a request may take."""
@@ -240,8 +230,17 @@ class Front:
         )
 
 
-def _without_body(incoming: IncomingRequest) -> Request:
-    return Request(method=incoming.method, path=incoming.path, query=incoming.query, headers=incoming.headers)
+def _request(incoming: IncomingRequest, body: bytes = b"") -> Request:
+    return Request(
+        method=incoming.method, path=incoming.path, query=incoming.query, headers=incoming.headers, body=body
+    )
+
+
+def _function_of(served: _Served, operation: str) -> Operation:
+    work = served.operations.get(operation)
+    if work is None:
+        raise NotYet(f"Paddock does not implement {served.model.name}:{operation} yet. {COVERAGE}")
+    return work
 
 
 def _operation_or_nothing(service: ServiceModel, request: Request) -> str:

@@ -23,11 +23,15 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One parsed and validated request. `params` has the input shape's members (blobs as bytes)."""
+    """One parsed and validated request. `params` has the input shape's members (blobs as bytes).
+
+    trace_id: the X-Amzn-Trace-Id header as it came, which no service model describes, or "".
+    """
 
     caller: Caller
     request_id: str
     params: Params
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

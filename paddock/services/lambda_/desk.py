@@ -1,0 +1,43 @@
+"""What Lambda's operations may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from paddock.control.catalogue import Catalogue
+from paddock.interfaces import Clock, Ids
+from paddock.invoke.dispatcher import Dispatcher
+from paddock.model.arn import FunctionRef, parse_function_ref
+from paddock.model.function import FunctionVersion
+from paddock.model.quotas import Quotas
+from paddock.services.service import Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """code_url: where the version's zip can be downloaded (GetFunction's Code.Location).
+
+    architecture: this machine's, x86_64 or arm64. runtimes: what the fleet can start. modelled_runtimes: the
+    service model's enum of runtimes, from which an unknown one is told apart from one that is only missing here.
+    """
+
+    catalogue: Catalogue
+    dispatcher: Dispatcher
+    clock: Clock
+    ids: Ids
+    quotas: Quotas
+    architecture: str
+    runtimes: Callable[[], Sequence[str]]
+    modelled_runtimes: Sequence[str]
+    code_url: Callable[[FunctionVersion], str]
+
+
+def ref_of(call: Call, name: str = "FunctionName") -> FunctionRef:
+    """The function a call names, with its Qualifier. Raises as parse_function_ref does."""
+    return parse_function_ref(
+        call.params[name],
+        account=call.caller.account,
+        region=call.caller.region,
+        qualifier=call.params.get("Qualifier", ""),
+    )

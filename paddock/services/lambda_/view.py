@@ -1,0 +1,116 @@
+"""Between Lambda's wire members and our nouns, both ways. Wire keys stand here and in the operations, nowhere else.
+
+What a minimal function looks like is a recorded response (spec 01 §4).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from paddock.control.changes import Change, LoggingChange
+from paddock.model.function import Function, FunctionVersion, LoggingConfig, UpdateStatus
+
+Members = dict[str, Any]
+
+
+def change_of(params: Mapping[str, Any]) -> Change:
+    """The settings that CreateFunction and UpdateFunctionConfiguration share."""
+    environment = params.get("Environment")
+    ephemeral = params.get("EphemeralStorage")
+    return Change(
+        runtime=params.get("Runtime"),
+        handler=params.get("Handler"),
+        role=params.get("Role"),
+        description=params.get("Description"),
+        timeout_s=params.get("Timeout"),
+        memory_mb=params.get("MemorySize"),
+        ephemeral_mb=None if ephemeral is None else ephemeral["Size"],
+        environment=None if environment is None else dict(environment.get("Variables") or {}),
+        logging=_logging_change(params.get("LoggingConfig")),
+    )
+
+
+def _logging_change(sent: Mapping[str, str] | None) -> LoggingChange | None:
+    if sent is None:
+        return None
+    return LoggingChange(
+        format=sent.get("LogFormat", ""),
+        application_level=sent.get("ApplicationLogLevel", ""),
+        system_level=sent.get("SystemLogLevel", ""),
+        group=sent.get("LogGroup", ""),
+    )
+
+
+def configuration(version: FunctionVersion, arn: str) -> Members:
+    """FunctionConfiguration. arn: qualified as the caller did."""
+    return {**listed(version, arn), **_states(version)}
+
+
+def listed(version: FunctionVersion, arn: str) -> Members:
+    """FunctionConfiguration as lists show it: without any state."""
+    members: Members = {
+        "FunctionName": version.name,
+        "FunctionArn": arn,
+        "Runtime": version.runtime,
+        "Role": version.role,
+        "Handler": version.handler,
+        "CodeSize": version.code.size_bytes,
+        "Description": version.description,
+        "Timeout": version.timeout_s,
+        "MemorySize": version.memory_mb,
+        "LastModified": timestamp(version.last_modified),
+        "CodeSha256": base64.b64encode(bytes.fromhex(version.code.digest)).decode(),
+        "Version": version.version,
+        "TracingConfig": {"Mode": "PassThrough"},
+        "RevisionId": version.revision_id,
+        "PackageType": "Zip",
+        "Architectures": [version.architecture],
+        "EphemeralStorage": {"Size": version.ephemeral_mb},
+        "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
+        "LoggingConfig": _logging(version.logging, version.log_group),
+    }
+    if version.environment is not None:
+        members["Environment"] = {"Variables": dict(version.environment)}
+    return members
+
+
+def _states(version: FunctionVersion) -> Members:
+    members: Members = {"State": version.state.value}
+    if version.state_reason:
+        members |= {"StateReason": version.state_reason, "StateReasonCode": version.state_reason_code}
+    if version.update_status is not UpdateStatus.NONE:
+        members["LastUpdateStatus"] = version.update_status.value
+    if version.update_reason:
+        members |= {
+            "LastUpdateStatusReason": version.update_reason,
+            "LastUpdateStatusReasonCode": version.update_reason_code,
+        }
+    return members
+
+
+def _logging(logging: LoggingConfig, group: str) -> Members:
+    members: Members = {"LogFormat": logging.format, "LogGroup": group}
+    if logging.application_level:
+        members["ApplicationLogLevel"] = logging.application_level
+    if logging.system_level:
+        members["SystemLogLevel"] = logging.system_level
+    return members
+
+
+def function(found: Function, arn: str, location: str) -> Members:
+    """GetFunction's output."""
+    members: Members = {
+        "Configuration": configuration(found.latest, arn),
+        "Code": {"RepositoryType": "S3", "Location": location},
+    }
+    if found.tags:
+        members["Tags"] = dict(found.tags)
+    return members
+
+
+def timestamp(moment: datetime) -> str:
+    """Lambda's string timestamps: milliseconds, UTC, `+0000`."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}+0000"
