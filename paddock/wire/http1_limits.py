@@ -14,7 +14,7 @@ class HttpLimits:
     from the connection to its first byte. body_idle_timeout_s: between two pieces of a body that is waited for;
     body_bytes_per_s_min: what a body must bring on average beyond that patience.
     keep_alive_timeout_s: between two requests. write_timeout_s: for a client that does not read its answer.
-    connections_max: more are answered 503. pipelined_max: requests parsed ahead of the running one (a slice more may be).
+    connections_max: more are answered 503. pipelined_max: requests parsed ahead of the running one (at least).
     buffered_body_bytes_max: of a body the handler has not yet taken; reading pauses above it (by at most one read).
     drain_bytes_max: of an unread body, thrown away to keep the connection. linger_bytes_max, linger_timeout_s: what is
     discarded, and for how long, after an answer that ends the connection while the client still sends.
