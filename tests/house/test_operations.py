@@ -146,7 +146,7 @@ def test_the_coverage_page_is_up_to_date() -> None:
     assert coverage.PAGE.read_text(encoding="utf-8") == coverage.page(), "run `make docs`"
 
 
-def test_refused_settings_arelisted() -> None:
+def test_refused_settings_are_listed() -> None:
     members = frozenset(m for s in SERVICES for operation in done_in(s) for m in members_of(s, operation))
     refused = [refusal for module in python("paddock") for refusal in refusals(module)]
     page = REFUSED.read_text(encoding="utf-8")
@@ -154,7 +154,7 @@ def test_refused_settings_arelisted() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_what_is_refused_by_default_islisted(service: Service) -> None:
+def test_what_is_refused_by_default_is_listed(service: Service) -> None:
     modules = folder_of(service)
     snake = refusing(modules)
     members = {m for name in done_in(service) if xform_name(name) in snake for m in members_of(service, name)}

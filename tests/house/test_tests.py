@@ -14,9 +14,7 @@ LOOPS = (ast.While, ast.For, ast.AsyncFor)
 def sleeps(module: Module) -> list[Finding]:
     """Sleeps outside a loop that looks for something; `sleep(0)` only lets others run."""
     names = spelled(module)
-    polling = {
-        id(inner) for loop in ast.walk(module.tree) if isinstance(loop, LOOPS) for inner in ast.walk(loop)
-    }  # fmt: skip
+    polling = {id(inner) for loop in ast.walk(module.tree) if isinstance(loop, LOOPS) for inner in ast.walk(loop)}
     found = []
     for node in ast.walk(module.tree):
         if not isinstance(node, ast.Call) or id(node) in polling or not node.args:
