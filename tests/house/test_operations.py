@@ -135,7 +135,7 @@ def folder_of(service: Service) -> tuple[Module, ...]:
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_every_operation_is_done_orlisted(service: Service) -> None:
+def test_every_operation_is_done_or_listed(service: Service) -> None:
     done = done_in(service)
     found = disagreements(frozenset(load_service(service.name).operation_names), done, service.not_yet)
     assert not found, "\n".join(found)
