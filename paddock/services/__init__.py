@@ -1,1 +1,8 @@
+"""The AWS APIs that Paddock answers: one folder each, one entry in SERVICES."""
 
+from __future__ import annotations
+
+from paddock.services import iam, lambda_, logs, sts
+from paddock.services.service import Service
+
+SERVICES: tuple[Service, ...] = (lambda_.SERVICE, sts.SERVICE, iam.SERVICE, logs.SERVICE)
