@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from paddock.backends.files.blobs import FileBlobs
 from paddock.backends.sql.sqlite import SqliteStore
@@ -181,17 +181,17 @@ class World:
         await self.close()
         await self.open()
 
-    async def create(self, name: str = "f", content: bytes | None = None, **settings: object) -> Function:
+    async def create(self, name: str = "f", content: bytes | None = None, **settings: Any) -> Function:
         new = NewFunction(
             account=ACCOUNT,
             region=REGION,
             name=name,
             architecture="x86_64",
-            settings=Change(**{"runtime": "python3.12", "handler": "f.h", "role": ROLE, **settings}),  # type: ignore[arg-type]
+            settings=Change(**{"runtime": "python3.12", "handler": "f.h", "role": ROLE, **settings}),
         )
         return await self.catalogue.create_function(new, package() if content is None else content)
 
-    async def created(self, name: str = "f", content: bytes | None = None, **settings: object) -> Function:
+    async def created(self, name: str = "f", content: bytes | None = None, **settings: Any) -> Function:
         """Created and Active."""
         await self.create(name, content, **settings)
         return await self.settled(name)

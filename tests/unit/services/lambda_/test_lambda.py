@@ -149,7 +149,7 @@ def test_a_minimal_function_is_rendered_as_aws_does(tmp_path: Path) -> None:
 
 def test_everything_set_comes_back(tmp_path: Path) -> None:
     async def story(client: Client) -> None:
-        settings = {
+        settings: dict[str, Any] = {
             "Description": "d",
             "Timeout": 900,
             "MemorySize": 10240,
@@ -160,7 +160,7 @@ def test_everything_set_comes_back(tmp_path: Path) -> None:
         await client.created(**settings, Tags={"t": "1"}, FunctionName=ARN)
         got = (await client("GetFunction", FunctionName="f", Qualifier="$LATEST")).json
         expected = {**settings, "FunctionArn": f"{ARN}:$LATEST"}
-        expected["LoggingConfig"] = {**settings["LoggingConfig"], "ApplicationLogLevel": "INFO"}  # type: ignore[dict-item]
+        expected["LoggingConfig"] = {**settings["LoggingConfig"], "ApplicationLogLevel": "INFO"}
         assert {key: got["Configuration"][key] for key in expected} == expected
         digest = client.world.catalogue.get(ref()).latest.code.digest
         assert got["Code"] == {"RepositoryType": "S3", "Location": f"http://127.0.0.1:4566/code/{digest}"}
