@@ -245,6 +245,16 @@ def test_web_pages_are_refused(house, request_bytes, told: str) -> None:
     asyncio.run(main())
 
 
+def test_the_trace_id_is_handed_on_as_it_came(house) -> None:
+    async def main() -> None:
+        async with house() as h:
+            await h.raw(get(b"/2015-03-31/functions", SCOPE % b"lambda" + b"X-Amzn-Trace-Id: Root=1-2-3\r\n"))
+            await h.raw(get(b"/2015-03-31/functions", SCOPE % b"lambda"))
+            assert [call.trace_id for call in h.desk.calls] == ["Root=1-2-3", ""]
+
+    asyncio.run(main())
+
+
 def test_an_impossible_region_is_refused(house) -> None:
     async def main() -> None:
         async with house() as h:
