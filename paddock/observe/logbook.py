@@ -113,6 +113,7 @@ class LogBook:
         self._something = asyncio.Event()
         self._enough = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._flushing: set[asyncio.Task[bool]] = set()
 
     def start(self) -> None:
         """Begin the background writing and the sweep of expired events."""
@@ -152,6 +153,14 @@ class LogBook:
 
         A failing Store gets one attempt per flush, so that readers are not held up by a full disk.
         """
+        # A reader may be cancelled (its client left) while the Store commits: the writing goes on without it, or the
+        # batch would be written a second time.
+        flushing = asyncio.create_task(self._flush())
+        self._flushing.add(flushing)
+        flushing.add_done_callback(self._flushing.discard)
+        return await asyncio.shield(flushing)
+
+    async def _flush(self) -> bool:
         async with self._writing:
             if not await self._drain():  # what an earlier flush had to leave
                 return False

@@ -98,6 +98,7 @@ class LineReader:
 
     def __init__(self, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
         self._buffer = bytearray()
+        self._searched = 0  # bytes of the buffer known to hold no newline
         self._event_bytes_max = event_bytes_max
 
     def feed(self, data: bytes) -> list[str]:
@@ -105,20 +106,22 @@ class LineReader:
         self._buffer += data
         lines: list[str] = []
         done = 0
-        while (newline := self._buffer.find(b"\n", done)) >= 0:
+        while (newline := self._buffer.find(b"\n", max(done, self._searched))) >= 0:
             lines.extend(split_text(bytes(self._buffer[done : newline + 1]), self._event_bytes_max))
-            done = newline + 1
+            done = self._searched = newline + 1
         del self._buffer[:done]
         while len(self._buffer) > self._event_bytes_max:
             cut = _cut_point(self._buffer, self._event_bytes_max)
             lines.append(self._buffer[:cut].decode("utf-8", "replace"))
             del self._buffer[:cut]
+        self._searched = len(self._buffer)
         return lines
 
     def flush(self) -> list[str]:
         """What has come without a newline so far (the invocation ended, or the process did)."""
         rest = bytes(self._buffer)
         self._buffer.clear()
+        self._searched = 0
         return [rest.decode("utf-8", "replace")] if rest else []
 
 

@@ -50,9 +50,7 @@ async def get_role_policy(desk: Desk, call: Call) -> dict[str, Any]:
 
     def work(tx: Tx) -> dict[str, Any]:
         role = role_in(tx, call, call.params["RoleName"])
-        row = tx.row(
-            "iam_role_policy_get", account=call.caller.account, role_key=role.key, name_key=name.lower()
-        )
+        row = tx.row("iam_role_policy_get", account=call.caller.account, role_key=role.key, name_key=name.lower())
         if row is None:
             raise no_such(f"The role policy with name {name} cannot be found.")
         return {"RoleName": role.name, "PolicyName": row["name"], "PolicyDocument": view.encoded(row["document"])}

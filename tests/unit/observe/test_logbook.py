@@ -107,7 +107,7 @@ async def messages(store: FlakyStore, ref: LogStreamRef) -> list[str]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until it is so; the test's own timeout is the bound."""
-    while not condition():  # noqa: ASYNC110 - there is no event to wait for, and no time passes
+    while not condition():
         await asyncio.sleep(0)
 
 
@@ -295,6 +295,21 @@ def test_expired_events_are_swept_and_no_longer_counted(tmp_path: Path) -> None:
         assert (stream.first_event_ms, stream.stored_bytes) == (NOW_MS + log_store.DAY_MS, 29)
 
     play(tmp_path, story, retention_chunk_events=2)
+
+
+def test_a_reader_that_gives_up_does_not_make_lines_come_twice(tmp_path: Path) -> None:
+    async def story(book: LogBook, store: FlakyStore, clock: FakeClock) -> None:
+        book.put(A, [event("once")])
+        reader = asyncio.create_task(book.flush())
+        await until(lambda: store.writes == 1)
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        assert await book.flush()
+        assert await messages(store, A) == ["once"]
+        assert store.writes == 1
+
+    play(tmp_path, story)
 
 
 def test_lone_surrogates_do_not_lose_the_batch(tmp_path: Path) -> None:

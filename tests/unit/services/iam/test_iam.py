@@ -230,7 +230,9 @@ def test_no_more_than_ten_attachments(tmp_path: Path) -> None:
 
 def test_the_life_of_a_managed_policy(tmp_path: Path) -> None:
     async def story(client: Client) -> None:
-        made = (await client("CreatePolicy", PolicyName="P", Path="/t/", PolicyDocument=ALLOW, Description="d"))["Policy"]
+        made = (await client("CreatePolicy", PolicyName="P", Path="/t/", PolicyDocument=ALLOW, Description="d"))[
+            "Policy"
+        ]
         arn = "arn:aws:iam::123456789012:policy/t/P"
         assert (made["Arn"], made["DefaultVersionId"], made["AttachmentCount"]) == (arn, "v1", 0)
         assert made["PolicyId"].startswith("ANPA")
