@@ -2,9 +2,8 @@
 
 Filter patterns come from callers and messages from functions, so Python's backtracking `re` is no choice: `.*a.*b`
 over one long line would hold the server for hours. CloudWatch's dialect has no groups, so an automaton does: a
-pattern is alternatives of items, an item is a set of characters with a count, states are (alternative, item) and a set
-of states is stepped once per character. State sets and their steps are remembered as they occur (a DFA, built
-lazily), up to a bound.
+pattern is alternatives of items, an item is a set of characters with a count, and all states that are possible at
+once are stepped together, once per character. Steps are remembered as they occur (a DFA, built lazily), up to a bound.
 
 Dialect (user guide, "Supported regular expressions"): letters, digits, `_ # = @ / ; , - : < > ' "` and space as they
 are; `. [ ] [^ ] * + ? {n} {n,} {n,m} | ^ $`, escapes of any punctuation and \\d \\D \\s \\S \\w \\W. No parentheses.
@@ -22,7 +21,8 @@ COUNT_MAX = 100
 ITEMS_MAX = 4000
 """Items of a pattern once the counts are written out."""
 
-_SETS_REMEMBERED_MAX = 2000
+_REMEMBERED_MAX = 2000
+_BEYOND_ASCII = "\x80"
 _PLAIN = frozenset(string.ascii_letters + string.digits + "_#=@/;,-:<>&~` '\"")
 _CLASSES = {"d": string.digits, "s": string.whitespace, "w": string.ascii_letters + string.digits + "_"}
 
@@ -58,61 +58,66 @@ class _Alternative:
     at_end: bool
 
 
-_State = tuple[int, int]
-_States = frozenset[_State]
-
-
 class LinearRegex:
-    """A compiled pattern. `search` looks for it anywhere in a text. Raises InvalidRegex."""
+    """A compiled pattern. `search` looks for it anywhere in a text. Raises InvalidRegex.
+
+    A set of states is the bits of one number. The states of an alternative lie side by side, one per item and one for
+    having come through: taking an item is a shift. Leaving items out is an addition, whose carry runs up through a
+    stretch of them: with skips 0b0111 and state 0b0001, the sum 0b1000 marks where the stretch ends.
+    """
 
     def __init__(self, pattern: str) -> None:
-        self._alternatives = tuple(_Parser(pattern).alternatives())
-        if sum(len(each.items) for each in self._alternatives) > ITEMS_MAX:
+        alternatives = tuple(_Parser(pattern).alternatives())
+        self._items = [item for each in alternatives for item in (*each.items, None)]
+        if len(self._items) > ITEMS_MAX:
             raise InvalidRegex("too long once its counts are written out")
-        self._anywhere = self._closure((index, 0) for index, each in enumerate(self._alternatives) if not each.at_start)
-        self._begin = self._closure((index, 0) for index in range(len(self._alternatives)))
-        self._steps: dict[tuple[_States, str], _States] = {}
+        self._loops = self._mask(lambda item: item.loops)
+        self._skips = self._mask(lambda item: item.skips)
+        begin = anywhere = self._through = self._through_at_end = 0
+        place = 0
+        for each in alternatives:
+            begin |= 1 << place
+            anywhere |= 0 if each.at_start else 1 << place
+            place += len(each.items)
+            self._through_at_end |= 1 << place
+            self._through |= 0 if each.at_end else 1 << place
+            place += 1
+        self._begin = self._closed(begin)
+        self._anywhere = self._closed(anywhere)
+        self._takes: dict[str, int] = {}
+        self._steps: dict[tuple[int, str], int] = {}
 
     def search(self, text: str) -> bool:
-        states = self._begin
+        states, through, steps = self._begin, self._through, self._steps
         for char in text:
-            if self._accepts(states, at_end=False):
+            if states & through:
                 return True
-            known = self._steps.get((states, char))
+            known = steps.get((states, char))
             states = self._step(states, char) if known is None else known
-        return self._accepts(states, at_end=True)
+        return bool(states & self._through_at_end)
 
-    def _step(self, states: _States, char: str) -> _States:
-        reached: list[_State] = []
-        for index, at in states:
-            items = self._alternatives[index].items
-            if at < len(items) and char in items[at].chars:
-                reached.append((index, at + 1))
-                if items[at].loops:
-                    reached.append((index, at))
-        after = self._closure(iter(reached)) | self._anywhere
-        if len(self._steps) >= _SETS_REMEMBERED_MAX:
+    def _step(self, states: int, char: str) -> int:
+        taken = states & self._taking(char)
+        after = self._closed((taken << 1) | (taken & self._loops)) | self._anywhere
+        if len(self._steps) >= _REMEMBERED_MAX:
             self._steps.clear()
         self._steps[(states, char)] = after
         return after
 
-    def _closure(self, states: Iterator[_State]) -> _States:
-        """With every state reached by leaving out what may be left out."""
-        closed: set[_State] = set()
-        for index, at in states:
-            items = self._alternatives[index].items
-            closed.add((index, at))
-            while at < len(items) and items[at].skips:
-                at += 1
-                closed.add((index, at))
-        return frozenset(closed)
+    def _taking(self, char: str) -> int:
+        """The states whose item the character fits. Patterns are ASCII, so all other characters are alike to them."""
+        char = char if char.isascii() else _BEYOND_ASCII
+        known = self._takes.get(char)
+        if known is None:
+            known = self._takes[char] = self._mask(lambda item: char in item.chars)
+        return known
 
-    def _accepts(self, states: _States, *, at_end: bool) -> bool:
-        for index, at in states:
-            alternative = self._alternatives[index]
-            if at == len(alternative.items) and (at_end or not alternative.at_end):
-                return True
-        return False
+    def _closed(self, states: int) -> int:
+        """With every state reached by leaving out what may be left out."""
+        return states | (self._skips ^ (self._skips + (states & self._skips)))
+
+    def _mask(self, wanted: Callable[[_Item], bool]) -> int:
+        return sum(1 << place for place, item in enumerate(self._items) if item is not None and wanted(item))
 
 
 class _Parser:
@@ -163,6 +168,8 @@ class _Parser:
         negated = self._taken("^")
         chars: set[str] = set()
         while (char := self._next()) != "]":
+            if not char.isascii():
+                raise InvalidRegex("characters beyond ASCII are not supported")
             if char == "\\":
                 escaped = self._escape()
                 if escaped.negated:

@@ -84,7 +84,7 @@ class Bounds:
     events_max: int = 10_000
     bytes_max: int = 1024 * 1024
     looked_at_max: int = 20_000
-    looked_at_bytes_max: int = 16 * 1024 * 1024
+    looked_at_bytes_max: int = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

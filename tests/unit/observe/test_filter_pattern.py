@@ -48,6 +48,8 @@ ACCESS = '127.0.0.1 - frank [10/Oct/2000:13:25:15 -0700] "GET /index.html HTTP/1
         ('"INTERNAL SERVER ERROR"', "INTERNAL ERROR SERVER", False),
         (r'"say \"hi\""', 'say "hi"', True),
         ('-"a b" c', "c a b", False),
+        ("%^caf.$%", "café", True),
+        ("%caf[^e]%", "café", True),
         ("%AUTHORIZED%", "[ERROR 401] UNAUTHORIZED", True),
         (r"%status=[45]\d\d$%", "x status=503", True),
         (r"%status=[45]\d\d$%", "x status=503 y", False),
@@ -163,10 +165,12 @@ def test_regexes_agree_with_pythons(start: bool, first: str, end: bool, second: 
 
 def test_a_regex_that_would_hang_a_backtracker() -> None:
     assert not LinearRegex(".*a.*a.*a.*a.*a.*b").search("a" * 20_000)
+    # Every step leads to a new set of states: nothing that was remembered helps.
+    assert not LinearRegex("a[ab]{100}c").search("ab" * 5_000 + "aab" * 5_000)
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(", "a(b)", "[", "[]", "a{", "a{1", "a{3,1}", "a{101}", "a$b", "\\", "\\q", "*", "[b-a]"]
+    "pattern", ["(", "a(b)", "[", "[]", "a{", "a{1", "a{3,1}", "a{101}", "a$b", "\\", "\\q", "*", "[b-a]", "[é]", "é"]
 )
 def test_what_is_no_regex(pattern: str) -> None:
     with pytest.raises(InvalidRegex):
