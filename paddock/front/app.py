@@ -13,12 +13,14 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.model import OperationModel
 
+from paddock.front import downloads
 from paddock.front.access import AccessRecord
+from paddock.front.downloads import Downloads
 from paddock.front.guard import Guard
 from paddock.front.identity import caller_of
 from paddock.front.rendering import error_response
@@ -34,7 +36,7 @@ from paddock.model.errors import (
 from paddock.services.service import Call, Mount, Operation, Reply, operations_of
 from paddock.wire import constraints
 from paddock.wire.errors import WireError
-from paddock.wire.http1_request import BodyTooLarge, ClientGone, IncomingRequest
+from paddock.wire.http1 import BodyTooLarge, ClientGone, Handler, IncomingRequest
 from paddock.wire.messages import Request, Response
 from paddock.wire.protocol import parse, route, serialize
 from paddock.wire.service import ServiceModel, Switchboard, load_service
@@ -101,8 +103,10 @@ class Front:
         health: Callable[[], Mapping[str, Any]],
         record: Callable[[AccessRecord], None],
         monotonic: Callable[[], float],
+        code_downloads: Downloads | None = None,
     ) -> None:
         self._settings = settings
+        self._downloads = code_downloads
         self._new_id = new_id
         self._health = health
         self._record = record
@@ -116,13 +120,24 @@ class Front:
             self._served[model.name] = _Served(model, mount.desk, operations)
         self._switchboard = Switchboard([served.model for served in self._served.values()])
 
-    async def handle(self, incoming: IncomingRequest) -> Response:
-        """Answer one request. Raises only ClientGone (and CancelledError): then nobody is there to be answered."""
+    def confined_to(self, account: str) -> Handler:
+        """A handler for callers who are that account whatever their credentials say: a function's own calls."""
+
+        async def handle(incoming: IncomingRequest) -> Response:
+            return await self.handle(incoming, account)
+
+        return handle
+
+    async def handle(self, incoming: IncomingRequest, account: str = "") -> Response:
+        """Answer one request. Raises only ClientGone (and CancelledError): then nobody is there to be answered.
+
+        account: the one account the caller may speak for, or "" for the one its access key names.
+        """
         started_s = self._monotonic()
         asked = _Asked(self._new_id())
         response: Response | None = None
         try:
-            response = await self._answer(incoming, asked)
+            response = await self._answer(incoming, asked, account)
         except ClientGone:
             asked.error_code = "ClientGone"
             raise
@@ -136,11 +151,13 @@ class Front:
             self._note(asked, response, self._monotonic() - started_s)
         return response
 
-    async def _answer(self, incoming: IncomingRequest, asked: _Asked) -> Response:
+    async def _answer(self, incoming: IncomingRequest, asked: _Asked, account: str) -> Response:
         """The steps, in order. Whatever goes wrong is raised."""
         self._guard.check(incoming.headers)
         if incoming.path == HEALTH_PATH and incoming.method in ("GET", "HEAD"):
             return self._health_response(asked)
+        if self._downloads is not None and incoming.path.startswith(downloads.PATH) and incoming.method == "GET":
+            return await self._downloads.answer(incoming.path, incoming.query)
         head = _request(incoming)
         asked.service = self._switchboard.identify(head)
         request = await self._with_body(incoming, head, asked)
@@ -148,6 +165,7 @@ class Front:
         asked.operation, path_params = route(served.model, request)
         work = _function_of(served, asked.operation)
         caller = caller_of(credential_of(request), self._settings.default_account, self._settings.default_region)
+        caller = replace(caller, account=account) if account else caller
         params = parse(served.model, asked.operation, request, path_params)
         _check_constraints(served.model, asked.operation, params)
         trace_id = request.headers.get("x-amzn-trace-id")

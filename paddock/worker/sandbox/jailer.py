@@ -110,11 +110,12 @@ class Jailer:
         lock = self._directories(data)
         hierarchy = cgroup.find()
         cgroup.sweep(hierarchy, self._settings.name)
+        listener = listen(self._settings.host, self._settings.port)
+        self._port: int = listener.getsockname()[1]
         self._groups = cgroup.make_parent(hierarchy, self._settings.name)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, _OPEN_FILES), hard), hard))
         self._filter = seccomp.program()
-        listener = listen(self._settings.host, self._settings.port)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._start_server(theirs, listener, data)
         theirs.close()
@@ -289,7 +290,7 @@ class Jailer:
                 "rootless": self._settings.rootless,
                 "code_root": self._settings.code_root,
                 "seccomp": self._filter.hex(),
-                "api_port": self._settings.port,
+                "api_port": self._port,
                 "processes_max": self._settings.processes_max,
                 "data_bytes_max": 512 << 20,
                 "bootstrap": runtime.family.bootstrap,

@@ -1,0 +1,307 @@
+"""The place where everything is put together: the only module that names concrete backends.
+
+    up()      becomes the jailer (worker/sandbox/jailer.py), which starts the server without privilege as `serve`
+    serve()   the server: wires stores, worker, services and front, and runs until it is told to stop
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+import os
+import platform
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+
+from paddock import __version__
+from paddock.backends.files.blobs import FileBlobs
+from paddock.backends.local.clock import SystemClock
+from paddock.backends.local.ids import SystemIds
+from paddock.backends.sql import statements
+from paddock.backends.sql.sqlite import SqliteStore
+from paddock.config import Config
+from paddock.control.catalogue import Catalogue
+from paddock.front.access import AccessRecord
+from paddock.front.app import Front, FrontSettings
+from paddock.front.downloads import Downloads
+from paddock.invoke.dispatcher import Dispatcher
+from paddock.model.quotas import Quotas
+from paddock.observe.logbook import LogBook, LogBookLimits
+from paddock.services import SERVICES, iam, lambda_, logs, sts
+from paddock.services.service import Mount
+from paddock.wire.http1 import HttpLimits, HttpServer
+from paddock.wire.service import load_service
+from paddock.worker.code import CodeStore
+from paddock.worker.environment import EnvironmentSettings
+from paddock.worker.pool import PoolLimits
+from paddock.worker.ports import API_CONNECTIONS_MAX, Ports
+from paddock.worker.sandbox import jailer
+from paddock.worker.sandbox.client import LinuxSandboxes
+from paddock.worker.worker import RuntimeOffer, Worker, WorkerSettings
+
+log = logging.getLogger("paddock")
+
+DRAIN_S = 10.0
+STOP_PATIENCE_S = 10.0
+MEMORY_SHARE = 0.8
+PROCESSES_MAX = 1024
+
+
+def up(config: Config) -> int:
+    """Replace this process by the jailer. Returns an exit status only when that cannot be."""
+    is_root = os.geteuid() == 0
+    if config.isolation == "root" and not is_root:
+        print("paddock: isolation = root needs to be started as root", file=sys.stderr)
+        return 2
+    if config.isolation == "rootless" and is_root:
+        print("paddock: isolation = rootless needs to be started as an ordinary user", file=sys.stderr)
+        return 2
+    settings = jailer.Settings(
+        host=config.host,
+        port=config.port,
+        data_dir=str(config.data_dir),
+        server_uid=config.server_uid,
+        environment_uid_first=config.environment_uid_first,
+        processes_max=PROCESSES_MAX,
+        rootless=not is_root,
+        server={**dataclasses.asdict(config), "data_dir": str(config.data_dir)},
+    )
+    fd = os.memfd_create("paddock", 0)
+    os.write(fd, json.dumps(dataclasses.asdict(settings)).encode())
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.set_inheritable(fd, True)
+    environment = {**os.environ, "PYTHONPATH": str(jailer.SOURCE)}
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "paddock.worker.sandbox.jailer", str(fd)], environment)
+
+
+def serve() -> int:
+    """The server half, started by the jailer with its descriptors in place."""
+    with os.fdopen(jailer.SETTINGS_FD) as file:
+        given = json.load(file)
+    config = Config(**given["config"])
+    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    control = socket.socket(fileno=jailer.JAILER_FD)
+    listener = socket.socket(fileno=jailer.LISTENER_FD)
+    offers = tuple(
+        RuntimeOffer(name=one["name"], label=one["label"], family=one["family"], transport=one["transport"])
+        for one in given["runtimes"]
+    )
+    start = Start(config=config, control=control, listener=listener, offers=offers, isolation=given["isolation"])
+    return uvloop.run(_run(start))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What the jailer hands the server. isolation: mode ("root" or "rootless"), groups (0, 1, 2), controllers."""
+
+    config: Config
+    control: socket.socket
+    listener: socket.socket
+    offers: tuple[RuntimeOffer, ...]
+    isolation: Mapping[str, Any]
+
+    @property
+    def endpoint(self) -> str:
+        host, port = self.listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _run(start: Start) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    app = await App.wire_up(start)
+    try:
+        print(banner(start), flush=True)
+        await stop.wait()
+        log.info("stopping")
+    finally:
+        await app.stop()
+    return 0
+
+
+class App:
+    """Everything that lives as long as the server. `wire_up` builds and starts it in order, `stop` undoes that."""
+
+    def __init__(
+        self,
+        *,
+        server: HttpServer,
+        dispatcher: Dispatcher,
+        catalogue: Catalogue,
+        worker: Worker,
+        sandboxes: LinuxSandboxes,
+        book: LogBook,
+        stores: tuple[SqliteStore, ...],
+    ) -> None:
+        self._server = server
+        self._dispatcher = dispatcher
+        self._catalogue = catalogue
+        self._worker = worker
+        self._sandboxes = sandboxes
+        self._book = book
+        self._stores = stores
+
+    @classmethod
+    async def wire_up(cls, start: Start) -> App:
+        config, clock, ids = start.config, SystemClock(), SystemIds()
+        quotas = dataclasses.replace(Quotas(), concurrency_max=config.concurrency_limit)
+        home = config.data_dir / "server"
+        store = await SqliteStore.open(home / "paddock.db")
+        log_store = await SqliteStore.open(home / "logs.db", statements=statements.load_logs())
+        blobs = await FileBlobs.open(home / "blobs")
+        code = await CodeStore.open(home / "code", blobs, quotas)
+        book = LogBook(store=log_store, clock=clock, limits=_log_limits(config))
+        book.start()
+        sandboxes = LinuxSandboxes(start.control)
+        limits = HttpLimits(body_bytes_max=config.request_body_bytes_max)
+        inner_limits = dataclasses.replace(limits, connections_max=API_CONNECTIONS_MAX)
+        ports = Ports(lambda version: front.confined_to(version.account), inner_limits, clock.now)
+        worker = Worker(
+            sandboxes=sandboxes,
+            code=code,
+            offers=start.offers,
+            settings=_worker_settings(start),
+            clock=clock,
+            ids=ids,
+            sink=book,
+            serve=ports.serve,
+        )
+        worker.start()
+        catalogue = Catalogue(
+            store=store, blobs=blobs, unpacked=code, fleet=worker, clock=clock, ids=ids, quotas=quotas
+        )
+        dispatcher = Dispatcher(worker, quotas)
+        downloads = Downloads(base_url=start.endpoint, key=bytes.fromhex(ids.hex(64)), blobs=blobs, clock=clock)
+        desks = {
+            "lambda": lambda_.Desk(
+                catalogue=catalogue,
+                dispatcher=dispatcher,
+                clock=clock,
+                ids=ids,
+                quotas=quotas,
+                architecture="arm64" if platform.machine() == "aarch64" else "x86_64",
+                runtimes=worker.runtimes,
+                modelled_runtimes=tuple(load_service("lambda").model.shape_for("Runtime").enum),
+                code_url=downloads.url,
+            ),
+            "sts": sts.Desk(),
+            "iam": iam.Desk(store=store, clock=clock, ids=ids, managed=iam.load_managed()),
+            "logs": logs.Desk(store=log_store, book=book, clock=clock),
+        }
+        front = Front(
+            [Mount(service, desks[service.name]) for service in SERVICES],
+            _front_settings(config),
+            new_id=ids.uuid,
+            health=lambda: _health(start, worker),
+            record=_record,
+            monotonic=clock.monotonic,
+            code_downloads=downloads,
+        )
+        await catalogue.start()
+        server = await HttpServer.start(front.handle, [start.listener], limits=limits, now=clock.now)
+        return cls(
+            server=server,
+            dispatcher=dispatcher,
+            catalogue=catalogue,
+            worker=worker,
+            sandboxes=sandboxes,
+            book=book,
+            stores=(store, log_store),
+        )
+
+    async def stop(self) -> None:
+        """No new requests; running ones may end; then what they need, in the order of need."""
+        await self._server.close(DRAIN_S)
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._dispatcher.drain()
+        except TimeoutError:
+            log.warning("stopping with invocations still running")
+        await self._catalogue.stop()
+        await self._worker.stop(STOP_PATIENCE_S)
+        await self._sandboxes.close()
+        await self._book.stop()
+        for store in self._stores:
+            await store.close()
+
+
+def _log_limits(config: Config) -> LogBookLimits:
+    return LogBookLimits(
+        buffer_bytes_max=config.log_buffer_bytes_max, flush_interval_s=config.log_flush_interval_ms / 1000
+    )
+
+
+def _front_settings(config: Config) -> FrontSettings:
+    return FrontSettings(
+        default_account=config.account,
+        default_region=config.region,
+        body_bytes_max=config.request_body_bytes_max,
+        host_names=config.hosts_allowed,
+    )
+
+
+def _worker_settings(start: Start) -> WorkerSettings:
+    config = start.config
+    machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    budget_mb = config.memory_budget_mb
+    budget_bytes = int(machine_bytes * MEMORY_SHARE) if budget_mb is None else budget_mb << 20
+    return WorkerSettings(
+        cells_ready=config.cells_ready_per_runtime,
+        idle_timeout_s=float(config.environment_idle_timeout_s),
+        limits=PoolLimits(environments_max=config.environments_max, memory_budget_bytes=budget_bytes),
+        environment=EnvironmentSettings(
+            init_timeout_s=float(config.init_timeout_s),
+            freeze_after_idle_s=config.freeze_after_idle_ms / 1000,
+            cpu_by_memory=config.cpu_share == "memory",
+            endpoint_port=start.listener.getsockname()[1],
+        ),
+    )
+
+
+def _health(start: Start, worker: Worker) -> dict[str, Any]:
+    return {
+        "status": "running",
+        "version": __version__,
+        "services": {service.name: "available" for service in SERVICES},
+        "isolation": dict(start.isolation),
+        "runtimes": [offer.name for offer in start.offers],
+        **worker.counts(),
+    }
+
+
+def _record(record: AccessRecord) -> None:
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("%s", record)
+
+
+def banner(start: Start) -> str:
+    """What the operator sees once Paddock serves: where, what is enforced, and the lines to copy."""
+    isolation = start.isolation
+    controllers = ", ".join(isolation["controllers"])
+    limits = f"limits by cgroup v{isolation['groups']} ({controllers})" if isolation["groups"] else (
+        "NO memory, CPU or process limits by cgroup (see `paddock doctor`)"
+    )
+    runtimes = ", ".join(offer.name for offer in start.offers) or "none (see `paddock runtimes`)"
+    return "\n".join(
+        (
+            f"Paddock {__version__} is ready.",
+            f"  endpoint    {start.endpoint}",
+            f"  data        {start.config.data_dir}",
+            f"  isolation   {isolation['mode']}: namespaces, read-only root, seccomp, no capabilities; {limits}",
+            f"  runtimes    {runtimes}",
+            "  trust       loopback only: any credentials are accepted, every caller is its account's root",
+            "",
+            "  export AWS_ENDPOINT_URL=" + start.endpoint,
+            f"  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION={start.config.region}",
+        )
+    )

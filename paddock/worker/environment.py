@@ -1,0 +1,422 @@
+"""One execution environment: a sandbox holding one function version, and the table of states it moves through.
+
+    start()    mount the code, set limits, initialise: until the runtime asks for its first event
+    invoke()   one event in, one result out; exactly one at a time
+    shut_down()
+
+A failed initialisation is not an error of `start`: as on Lambda the failure is logged, the environment is reset, and
+the first invocation initialises again within its own time ("suppressed init"). After a crash, a timeout or an
+out-of-memory kill every process in the sandbox is ended and the runtime started anew; /tmp stays, memory does not.
+A handler's own exception leaves the environment as it is.
+
+Between events the processes are frozen, after a short grace so that a busy function is not frozen and thawed for
+every event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from paddock.interfaces import Clock, LogSink, Sandbox, SandboxFailed
+from paddock.model.environment import EnvironmentState, step
+from paddock.model.function import FunctionVersion
+from paddock.model.invocation import Invocation, InvocationResult
+from paddock.observe.invocation_log import InitPhase, Measured, billed_ms
+from paddock.worker import failures
+from paddock.worker.failures import Failure
+from paddock.worker.frames import RESPONSE_BYTES_MAX, FramePort
+from paddock.worker.journal import Journal
+from paddock.worker.runtime_api import HttpPort
+from paddock.worker.variables import variables
+
+log = logging.getLogger("paddock.environment")
+
+FULL_CPU_MB = 1769
+"""So much memory comes with one whole vCPU (AWS developer guide)."""
+
+CPU_PERIOD_US = 100_000
+CPU_QUOTA_US_MIN = 1_000
+RESET_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentSettings:
+    """init_timeout_s: of the init phase. freeze_after_idle_s: the grace. cpu_by_memory: whether memory buys CPU."""
+
+    init_timeout_s: float
+    freeze_after_idle_s: float
+    cpu_by_memory: bool
+    endpoint_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeFacts:
+    """name: python3.12. label: what INIT_START names. arn: of that very version. transport: frames or http."""
+
+    name: str
+    label: str
+    arn: str
+    transport: str
+    managed: bool
+
+
+Answer = bytes | Failure
+"""A result from the function (success or its own error, told apart by _Answered) or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    body: bytes
+    is_error: bool
+
+
+def cpu_quota_us(memory_mb: int) -> int:
+    """CPU time in every 100 ms that the memory size buys."""
+    return max(CPU_QUOTA_US_MIN, memory_mb * CPU_PERIOD_US // FULL_CPU_MB)
+
+
+class Environment:
+    """See the module's page. `on_terminated` is called once, when nothing of it is left."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        version: FunctionVersion,
+        runtime: RuntimeFacts,
+        *,
+        settings: EnvironmentSettings,
+        clock: Clock,
+        sink: LogSink,
+        number: int,
+        stream_id: str,
+        serve: Callable[[HttpPort, Sandbox, FunctionVersion], Awaitable[Callable[[], None]]],
+    ) -> None:
+        self.version = version
+        self.number = number
+        self.state = EnvironmentState.STARTING
+        self.idle_since = 0.0
+        self.memory_used_bytes = 0
+        self.on_terminated: Callable[[Environment], None] | None = None
+        self._sandbox = sandbox
+        self._runtime = runtime
+        self._settings = settings
+        self._clock = clock
+        self._serve = serve
+        self._journal = Journal(
+            version,
+            output=sandbox.output,
+            telemetry=sandbox.telemetry,
+            sink=sink,
+            clock=clock,
+            stream_id=stream_id,
+            runtime_label=runtime.label,
+            runtime_arn=runtime.arn,
+        )
+        self._frames = FramePort(self)
+        self._http = HttpPort(self)
+        self._stop_serving: Callable[[], None] | None = None
+        self._first_next: asyncio.Future[Failure | None] | None = None
+        self._answer: asyncio.Future[_Answered | Failure] | None = None
+        self._current: Invocation | None = None
+        self._ready_for_next: asyncio.Event = asyncio.Event()
+        self._needs_init = True
+        self._frozen = False
+        self._freeze_timer: asyncio.TimerHandle | None = None
+        self._init_ms: float | None = None
+        self._oom_seen = 0
+        sandbox.on_exit = self._exited
+        sandbox.on_gone = self._gone
+
+    # -- its life -----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Assign the sandbox and initialise. Raises SandboxFailed; a function's failed init is no exception."""
+        version = self.version
+        try:
+            await self._sandbox.assign(version.code.digest, version.memory_mb, version.ephemeral_mb)
+            self._stop_serving = await self._serve(self._http, self._sandbox, version)
+            self.state = step(self.state, EnvironmentState.INITIALIZING)
+            self._journal.init_start()
+            failure, took_ms = await self._initialise(self._settings.init_timeout_s)
+        except SandboxFailed:
+            self.shut_down()
+            raise
+        if failure is None:
+            self._init_ms = took_ms
+            self._journal.init_done(InitPhase(duration_ms=took_ms))
+        else:
+            await self._after_failed_init(failure, took_ms, "init")
+        if self.state is EnvironmentState.INITIALIZING:
+            self._become_ready()
+
+    async def _initialise(self, limit_s: float) -> tuple[Failure | None, float]:
+        """Boot the function in the waiting runtime. (None, milliseconds) when it asks for its first event."""
+        loop = asyncio.get_running_loop()
+        self._first_next = loop.create_future()
+        self._ready_for_next.clear()
+        if self._settings.cpu_by_memory:  # Lambda lends the init phase at least one whole vCPU
+            self._sandbox.limit_cpu(max(CPU_PERIOD_US, cpu_quota_us(self.version.memory_mb)))
+        started = self._clock.monotonic()
+        await self._connect()
+        assigned = variables(
+            self.version,
+            stream=self._journal.stream,
+            endpoint_port=self._settings.endpoint_port,
+            managed=self._runtime.managed,
+        )
+        self._frames.assign({"environment": assigned, "handler": self.version.handler})
+        failure: Failure | None
+        try:
+            async with asyncio.timeout(limit_s):
+                failure = await self._first_next
+        except TimeoutError:
+            failure = Failure("timeout", "", b"")
+        finally:
+            self._first_next = None
+        took_ms = (self._clock.monotonic() - started) * 1000
+        if self._settings.cpu_by_memory:
+            self._sandbox.limit_cpu(cpu_quota_us(self.version.memory_mb))
+        if failure is None:
+            self._needs_init = False
+        return failure, took_ms
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._frames = FramePort(self)
+        self._sandbox.channel.setblocking(False)
+        await loop.create_unix_connection(lambda: self._frames, sock=self._sandbox.channel)
+
+    async def _after_failed_init(self, failure: Failure, took_ms: float, phase: str) -> None:
+        status = "timeout" if failure.kind == "timeout" else "error"
+        init = InitPhase(duration_ms=took_ms, phase=phase, status=status, error_type=failure.error_type)
+        self._journal.init_failed(init, failure)
+        await self._reset()
+
+    async def _reset(self) -> None:
+        """Everything in the sandbox ends; a fresh runtime waits for the next initialisation."""
+        self._needs_init = True
+        self._frames.close()
+        self._http.disconnect()
+        try:
+            async with asyncio.timeout(RESET_TIMEOUT_S):
+                await self._sandbox.reset()
+        except (SandboxFailed, TimeoutError) as error:
+            log.warning("%s: could not be reset and is ended: %s", self.version.version_arn, error or "too slow")
+            self.shut_down()
+
+    def _become_ready(self) -> None:
+        self.state = step(self.state, EnvironmentState.READY)
+        self.idle_since = self._clock.monotonic()
+        loop = asyncio.get_running_loop()
+        self._freeze_timer = loop.call_later(self._settings.freeze_after_idle_s, self._freeze)
+
+    def _freeze(self) -> None:
+        if self.state is EnvironmentState.READY and not self._frozen:
+            self._frozen = True
+            self._sandbox.freeze()
+
+    def _thaw(self) -> None:
+        if self._freeze_timer is not None:
+            self._freeze_timer.cancel()
+            self._freeze_timer = None
+        if self._frozen:
+            self._frozen = False
+            self._sandbox.thaw()
+
+    def shut_down(self) -> None:
+        """End it, whatever it does. Repeats are harmless."""
+        if self.state in (EnvironmentState.SHUTTING_DOWN, EnvironmentState.TERMINATED):
+            return
+        self.state = step(self.state, EnvironmentState.SHUTTING_DOWN)
+        self._thaw()
+        self._sandbox.stop()
+
+    def _gone(self) -> None:
+        failure = Failure("exit", failures.EXIT_ERROR, b"", "signal: killed")
+        self._settle(failure)
+        if self.state is not EnvironmentState.SHUTTING_DOWN:
+            self.state = step(self.state, EnvironmentState.SHUTTING_DOWN)
+        self.state = step(self.state, EnvironmentState.TERMINATED)
+        if self._freeze_timer is not None:
+            self._freeze_timer.cancel()
+        self._journal.close()
+        self._frames.close()
+        self._http.disconnect()
+        if self._stop_serving is not None:
+            self._stop_serving()
+        for listener in (self._sandbox.runtime_api, self._sandbox.aws_api):
+            with contextlib.suppress(OSError):
+                listener.close()
+        if self.on_terminated is not None:
+            self.on_terminated(self)
+
+    @property
+    def is_usable(self) -> bool:
+        return self.state is EnvironmentState.READY
+
+    # -- one event ----------------------------------------------------------------------------------------------
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Run one event to its end. Raises IllegalTransition when one is inside already."""
+        self.state = step(self.state, EnvironmentState.INVOKING)
+        self._thaw()
+        self._current = invocation
+        timeout_s = float(self.version.timeout_s)
+        started = self._clock.monotonic()
+        outcome: _Answered | Failure | None = None
+        spent_ms = 0.0
+        if self._needs_init:
+            outcome, spent_ms = await self._initialise_again(timeout_s)
+        self._journal.begin(invocation.request_id, invocation.invoked_arn, invocation.tail)
+        if outcome is None:
+            outcome = await self._exchange(invocation, max(0.0, timeout_s - spent_ms / 1000))
+        duration_ms = (self._clock.monotonic() - started) * 1000
+        if isinstance(outcome, Failure) and outcome.kind == "timeout":
+            duration_ms = timeout_s * 1000
+        result = self._finish(invocation, outcome, duration_ms)
+        if isinstance(outcome, Failure) and outcome.kind in ("exit", "timeout"):
+            await self._reset()
+        self._current = None
+        if self.state is EnvironmentState.INVOKING:
+            self._become_ready()
+        return result
+
+    async def _initialise_again(self, timeout_s: float) -> tuple[Failure | None, float]:
+        """The suppressed init: within the event's own time, billed as its duration."""
+        if self._current is None:
+            raise AssertionError("no event")
+        failure, took_ms = await self._initialise(timeout_s)
+        if failure is None:
+            return None, took_ms
+        if failure.kind == "timeout":
+            failure = failures.timed_out(self._current.request_id, timeout_s)
+        await self._after_failed_init(failure, took_ms, "invoke")
+        if failure.kind == "timeout":
+            return failure, took_ms
+        return Failure("init", failure.error_type, failure.payload, failure.cause), took_ms
+
+    async def _exchange(self, invocation: Invocation, limit_s: float) -> _Answered | Failure:
+        loop = asyncio.get_running_loop()
+        self._answer = loop.create_future()
+        deadline_ms = int((self._clock.now().timestamp() + limit_s) * 1000)
+        self._ready_for_next.clear()
+        if self._runtime.transport == "http":
+            self._http.invoke(invocation, deadline_ms)
+        else:
+            self._frames.invoke(invocation, deadline_ms)
+        try:
+            async with asyncio.timeout(limit_s):
+                outcome = await self._answer
+                if isinstance(outcome, _Answered):
+                    await self._ready_for_next.wait()  # only the runtime's next wish ends the event
+                return outcome
+        except TimeoutError:
+            return failures.timed_out(invocation.request_id, float(self.version.timeout_s))
+        finally:
+            self._answer = None
+
+    def _finish(self, invocation: Invocation, outcome: _Answered | Failure, duration_ms: float) -> InvocationResult:
+        failure = outcome if isinstance(outcome, Failure) else None
+        is_error = failure is not None or (isinstance(outcome, _Answered) and outcome.is_error)
+        body = outcome.payload if isinstance(outcome, Failure) else outcome.body
+        init_ms, self._init_ms = self._init_ms, None
+        used_mb = self._memory_used_mb()
+        status, error_type = "success", ""
+        if failure is not None:
+            status = "timeout" if failure.kind == "timeout" else "error"
+            error_type = "" if failure.kind == "timeout" else failure.error_type
+            if failure.error_type == failures.OUT_OF_MEMORY:
+                used_mb = self.version.memory_mb
+        measured = Measured(
+            duration_ms=duration_ms,
+            billed_ms=billed_ms(duration_ms, init_ms),
+            memory_mb=self.version.memory_mb,
+            memory_used_mb=used_mb,
+            init_ms=init_ms,
+            status=status,
+            error_type=error_type,
+        )
+        tail = self._journal.finish(invocation.request_id, measured, failure, len(body))
+        return InvocationResult(
+            payload=body,
+            executed_version=self.version.version,
+            function_error="Unhandled" if is_error else "",
+            error_type=error_type,
+            log_tail=tail,
+            duration_ms=duration_ms,
+            billed_ms=measured.billed_ms,
+            init_ms=init_ms,
+            memory_used_mb=used_mb,
+        )
+
+    def _memory_used_mb(self) -> int:
+        self.memory_used_bytes = self._sandbox.memory_peak_bytes()
+        return min(self.version.memory_mb, max(1, math.ceil(self.memory_used_bytes / (1 << 20))))
+
+    # -- what the runtime tells (frames.RuntimeEvents) -------------------------------------------------------------
+
+    def asked_next(self) -> None:
+        if self._first_next is not None:
+            if not self._first_next.done():
+                self._first_next.set_result(None)
+        elif self._answer is None or self._answer.done():
+            self._ready_for_next.set()
+
+    def answered(self, request_id: str, body: bytes) -> None:
+        if self._current is not None and request_id == self._current.request_id:
+            self._settle_answer(_Answered(body, False))
+
+    def erred(self, request_id: str, body: bytes) -> None:
+        if self._current is not None and request_id == self._current.request_id:
+            self._settle_answer(_Answered(body, True))
+
+    def oversized(self, request_id: str) -> None:
+        if self._current is not None and request_id == self._current.request_id:
+            self._settle_answer(failures.oversized(RESPONSE_BYTES_MAX))
+
+    def init_failed(self, body: bytes, error_type: str) -> None:
+        if self._first_next is not None and not self._first_next.done():
+            self._first_next.set_result(failures.init_failed(body, error_type))
+
+    def nonsense(self, what: str) -> None:
+        log.warning("%s: its runtime sent %s", self.version.version_arn, what)
+        self._settle(failures.exited(self._request_id, 1 << 8, False))
+
+    @property
+    def current_request_id(self) -> str:
+        """Of the event inside that is still without an answer, or ""."""
+        waiting = self._answer is not None and not self._answer.done()
+        return self._request_id if waiting else ""
+
+    @property
+    def is_initialising(self) -> bool:
+        return self._first_next is not None
+
+    @property
+    def _request_id(self) -> str:
+        return self._current.request_id if self._current is not None else ""
+
+    def _exited(self, wait_status: int) -> None:
+        kills = self._sandbox.oom_kills()
+        out_of_memory, self._oom_seen = kills > self._oom_seen, kills
+        self._needs_init = True
+        self._settle(failures.exited(self._request_id, wait_status, out_of_memory))
+        if self.state is EnvironmentState.READY:
+            self.shut_down()  # it died between events; nobody is waiting for it
+
+    def _settle_answer(self, outcome: _Answered | Failure) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(outcome)
+
+    def _settle(self, failure: Failure) -> None:
+        """Whoever waits for the runtime learns that it will not come."""
+        if self._first_next is not None and not self._first_next.done():
+            self._first_next.set_result(failure)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(failure)
+        self._ready_for_next.set()

@@ -1,0 +1,148 @@
+"""Frames on a socket: the server's end of what runtimes/python/bootstrap.py speaks. One per life of a runtime.
+
+The other side runs the function and may send anything. A frame that announces too much is swallowed without being
+kept and reported as oversized; one that makes no sense ends the runtime's life, which its holder is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import msgspec
+
+from paddock.model.invocation import Invocation
+from paddock.worker.runtimes.python.bootstrap import ASSIGN, ERROR, FAILED, HEADER, INVOKE, NEXT, RESPONSE
+
+RESPONSE_BYTES_MAX = 6 * 1024 * 1024 + 100
+"""Lambda's limit for a buffered response (spec 02 section 1)."""
+
+
+class RuntimeEvents(Protocol):
+    """What a runtime can tell, whatever it speaks."""
+
+    def asked_next(self) -> None:
+        """It wants an event; after its first time it is initialised."""
+
+    def answered(self, request_id: str, body: bytes) -> None: ...
+
+    def erred(self, request_id: str, body: bytes) -> None: ...
+
+    def oversized(self, request_id: str) -> None:
+        """It tried to answer with more than RESPONSE_BYTES_MAX."""
+
+    def init_failed(self, body: bytes, error_type: str) -> None: ...
+
+    def nonsense(self, what: str) -> None:
+        """It broke the protocol and cannot go on."""
+
+
+class _Head(msgspec.Struct):
+    id: str = ""
+    type: str = ""
+    cause: str = ""
+
+
+def encode(kind: int, head: bytes, body: bytes) -> bytes:
+    return b"".join((HEADER.pack(len(head) + len(body), kind, len(head)), head, body))
+
+
+class FramePort(asyncio.Protocol):
+    """The channel of one runtime process."""
+
+    def __init__(self, events: RuntimeEvents) -> None:
+        self._events = events
+        self._transport: asyncio.WriteTransport | None = None
+        self._buffer = bytearray()
+        self._swallow = 0
+        self._heads = msgspec.json.Decoder(_Head)
+        self._encoder = msgspec.json.Encoder()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None  # how the process ended comes from pid 1
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+
+    # -- to the runtime
+
+    def assign(self, settings: dict[str, object]) -> None:
+        self._send(encode(ASSIGN, b"", self._encoder.encode(settings)))
+
+    def invoke(self, invocation: Invocation, deadline_ms: int) -> None:
+        head = {"id": invocation.request_id, "arn": invocation.invoked_arn, "deadline_ms": deadline_ms}
+        if invocation.trace_id:
+            head["trace"] = invocation.trace_id
+        if invocation.client_context:
+            head["client_context"] = invocation.client_context
+        self._send(encode(INVOKE, self._encoder.encode(head), invocation.payload))
+
+    def _send(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    # -- from it
+
+    def data_received(self, data: bytes) -> None:
+        if self._swallow:
+            skipped = min(self._swallow, len(data))
+            self._swallow -= skipped
+            data = data[skipped:]
+        self._buffer += data
+        while len(self._buffer) >= HEADER.size:
+            length, kind, head_length = HEADER.unpack_from(self._buffer)
+            end = HEADER.size + length
+            head_end = HEADER.size + head_length
+            if head_length > length:
+                self._broken("a head longer than its frame")
+                return
+            if length - head_length > RESPONSE_BYTES_MAX:
+                if len(self._buffer) < head_end:
+                    return
+                self._take_oversized(head_end, end)
+                continue
+            if len(self._buffer) < end:
+                return
+            with memoryview(self._buffer) as view:
+                head, body = bytes(view[HEADER.size : head_end]), bytes(view[head_end:end])
+            del self._buffer[:end]
+            if not self._frame(kind, head, body):
+                return
+
+    def _take_oversized(self, head_end: int, end: int) -> None:
+        head = bytes(self._buffer[HEADER.size : head_end])
+        self._swallow = max(0, end - len(self._buffer))
+        del self._buffer[:end]
+        try:
+            self._events.oversized(self._heads.decode(head).id)
+        except msgspec.DecodeError:
+            self._broken("an unreadable head")
+
+    def _frame(self, kind: int, head: bytes, body: bytes) -> bool:
+        try:
+            known = self._heads.decode(head) if head else _Head()
+        except msgspec.DecodeError:
+            return self._broken("an unreadable head")
+        if kind == NEXT:
+            self._events.asked_next()
+        elif kind == RESPONSE:
+            self._events.answered(known.id, body)
+        elif kind == ERROR:
+            self._events.erred(known.id, body)
+        elif kind == FAILED:
+            self._events.init_failed(body, known.type)
+        else:
+            return self._broken(f"a frame of kind {kind}")
+        return True
+
+    def _broken(self, what: str) -> bool:
+        self._buffer.clear()
+        self.close()
+        self._events.nonsense(what)
+        return False

@@ -1,0 +1,209 @@
+"""One environment's log stream: what the platform says and what the function writes, in order.
+
+The function writes to two pipes (its output, and AWS's framed records). Both are read as they fill; before the
+platform writes the end of an invocation it empties them, so a line printed before the answer stands before END.
+Nothing here blocks or touches a disk: events go to a LogSink.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+
+from paddock.interfaces import Clock, LogSink
+from paddock.model.function import FunctionVersion
+from paddock.model.log import LogEvent, LogStreamRef
+from paddock.observe import invocation_log
+from paddock.observe.invocation_log import EnvironmentFacts, InitPhase, Measured, PlatformRecord, Tail
+from paddock.observe.output import FrameReader, LineReader
+from paddock.worker.failures import Failure
+
+_READ_BYTES = 65536
+_DRAIN_READS_MAX = 64
+_CLOCK_SKEW_MS_MAX = 3_600_000
+
+
+class Journal:
+    """Owns the two descriptors. `stream` names the log stream, fixed for the environment's life."""
+
+    def __init__(
+        self,
+        version: FunctionVersion,
+        *,
+        output: int,
+        telemetry: int,
+        sink: LogSink,
+        clock: Clock,
+        stream_id: str,
+        runtime_label: str,
+        runtime_arn: str,
+    ) -> None:
+        self._version = version
+        self._sink = sink
+        self._clock = clock
+        shared = version.logging.group not in ("", f"/aws/lambda/{version.name}")
+        self.stream = invocation_log.stream_name(
+            clock.now().date(), version.version, stream_id, function=version.name if shared else ""
+        )
+        self._ref = LogStreamRef(
+            account=version.account, region=version.region, group=version.log_group, stream=self.stream
+        )
+        self._json = version.logging.format == "JSON"
+        self._facts = EnvironmentFacts(
+            runtime_version=runtime_label,
+            runtime_version_arn=runtime_arn,
+            function_name=version.name,
+            function_version=version.version,
+            instance_id=self.stream,
+            memory_mb=version.memory_mb,
+        )
+        self._tail: Tail | None = None
+        self._lines = LineReader()
+        self._frames = FrameReader()
+        self._pipes: dict[int, Callable[[bytes], None]] = {output: self._wrote, telemetry: self._framed}
+        loop = asyncio.get_running_loop()
+        for fd in self._pipes:
+            os.set_blocking(fd, False)
+            loop.add_reader(fd, self._read_once, fd)
+
+    # -- what the function writes
+
+    def _read_once(self, fd: int) -> bool:
+        """One read of one pipe; False when there was nothing."""
+        take = self._pipes.get(fd)
+        if take is None:
+            return False
+        try:
+            data = os.read(fd, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._close_pipe(fd)
+            return False
+        take(data)
+        return True
+
+    def _close_pipe(self, fd: int) -> None:
+        if self._pipes.pop(fd, None) is not None:
+            asyncio.get_running_loop().remove_reader(fd)
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def _drain(self) -> None:
+        """Empty both pipes, within bounds: a function that never stops writing must not hold its own answer up."""
+        for fd in list(self._pipes):
+            for _ in range(_DRAIN_READS_MAX):
+                if not self._read_once(fd):
+                    break
+
+    def _wrote(self, data: bytes) -> None:
+        now_ms = invocation_log.epoch_ms(self._clock.now())
+        self._emit([LogEvent(now_ms, line) for line in self._lines.feed(data) if self._wanted(line, "")])
+
+    def _framed(self, data: bytes) -> None:
+        now_ms = invocation_log.epoch_ms(self._clock.now())
+        events = []
+        for framed in self._frames.feed(data):
+            at_ms = framed.timestamp_us // 1000
+            if abs(at_ms - now_ms) > _CLOCK_SKEW_MS_MAX:
+                at_ms = now_ms  # the function's word for the time is only its word
+            if self._wanted(framed.message, framed.level):
+                events.append(LogEvent(at_ms, framed.message))
+        self._emit(events)
+
+    def _wanted(self, message: str, level: str) -> bool:
+        if not self._json:
+            return True
+        return invocation_log.application_passes(message, self._version.logging.application_level, level)
+
+    def _flush_partial(self) -> None:
+        now_ms = invocation_log.epoch_ms(self._clock.now())
+        self._emit([LogEvent(now_ms, line) for line in self._lines.flush()])
+
+    # -- what the platform says
+
+    def init_start(self) -> None:
+        facts = self._facts
+        if self._json:
+            self._record(invocation_log.platform_init_start(self._clock.now(), facts))
+        else:
+            self._text(invocation_log.init_start(facts.runtime_version, facts.runtime_version_arn))
+
+    def init_failed(self, init: InitPhase, failure: Failure) -> None:
+        self._drain()
+        self._flush_partial()
+        now = self._clock.now()
+        if self._json:
+            self._record(invocation_log.platform_init_runtime_done(now, init))
+            self._record(invocation_log.platform_init_report(now, init))
+            return
+        if failure.kind == "exit":
+            self._say_exit("", failure)
+        self._text(invocation_log.init_report(init))
+
+    def init_done(self, init: InitPhase) -> None:
+        """A successful initialisation: only JSON functions that want DEBUG see it."""
+        self._drain()
+        if self._json:
+            now = self._clock.now()
+            self._record(invocation_log.platform_init_runtime_done(now, init))
+            self._record(invocation_log.platform_init_report(now, init))
+
+    def begin(self, request_id: str, invoked_arn: str, want_tail: bool) -> None:
+        self._tail = Tail() if want_tail else None
+        version = self._version.version
+        if self._json:
+            self._record(invocation_log.platform_start(self._clock.now(), request_id, invoked_arn, version))
+        else:
+            self._text(invocation_log.start(request_id, version))
+
+    def finish(self, request_id: str, measured: Measured, failure: Failure | None, produced_bytes: int) -> bytes:
+        """END and REPORT, after everything the function wrote. The tail, when one was wanted."""
+        self._drain()
+        self._flush_partial()
+        now = self._clock.now()
+        if self._json:
+            done = invocation_log.platform_runtime_done(now, request_id, measured, produced_bytes=produced_bytes)
+            self._record(done)
+            self._record(invocation_log.platform_report(now, request_id, measured))
+        else:
+            if failure is not None and failure.kind == "timeout":
+                self._text(invocation_log.timed_out(now, request_id, float(self._version.timeout_s)))
+            elif failure is not None and failure.kind == "exit":
+                self._say_exit(request_id, failure)
+            self._text(invocation_log.end(request_id) , invocation_log.report(request_id, measured))
+        tail, self._tail = self._tail, None
+        return tail.content() if tail is not None else b""
+
+    def _say_exit(self, request_id: str, failure: Failure) -> None:
+        if failure.cause:
+            self._text(invocation_log.exited(request_id, failure.cause, failure.error_type))
+        else:
+            self._text(invocation_log.exited_without_reason(request_id, failure.error_type))
+
+    def _record(self, record: PlatformRecord) -> None:
+        if record.passes(self._version.logging.system_level):
+            self._text(record.line())
+
+    def _text(self, *messages: str) -> None:
+        now_ms = invocation_log.epoch_ms(self._clock.now())
+        self._emit([LogEvent(now_ms, message) for message in messages])
+
+    def _emit(self, events: list[LogEvent]) -> None:
+        if not events:
+            return
+        if self._tail is not None:
+            for event in events:
+                self._tail.add(event.message)
+        self._sink.put(self._ref, events)
+
+    def close(self) -> None:
+        """Read what is left and let the descriptors go."""
+        self._drain()
+        self._flush_partial()
+        for fd in list(self._pipes):
+            self._close_pipe(fd)

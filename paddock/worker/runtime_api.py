@@ -1,0 +1,159 @@
+"""The Runtime API over HTTP, as AWS's own runtime clients expect it (spec 02 section 1): one per environment.
+
+    GET  /2018-06-01/runtime/invocation/next              waits for an event
+    POST /2018-06-01/runtime/invocation/{id}/response     202
+    POST /2018-06-01/runtime/invocation/{id}/error        202
+    POST /2018-06-01/runtime/init/error                   202, before the first next
+    GET  /2018-06-01/ping                                 pong
+
+It listens on 169.254.100.1:9001 inside the environment's own network, so nobody else can reach it. A managed Python
+speaks frames instead; there this API refuses `next`, and answers the rest by the same rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from paddock.model.invocation import Invocation
+from paddock.wire.http1 import BodyTooLarge, HttpLimits, IncomingRequest
+from paddock.wire.messages import Response
+from paddock.worker.frames import RESPONSE_BYTES_MAX, RuntimeEvents
+
+API = "/2018-06-01"
+LIMITS = HttpLimits(
+    body_bytes_max=None,
+    head_timeout_s=None,
+    body_idle_timeout_s=None,
+    body_bytes_per_s_min=None,
+    keep_alive_timeout_s=None,
+    write_timeout_s=None,
+    connections_max=64,
+)
+
+_JSON = (("Content-Type", "application/json"),)
+_TRUNCATED_INIT_BYTES_MAX = 262_144
+
+
+class Holder(RuntimeEvents, Protocol):
+    """What the API must know of its environment besides telling it things."""
+
+    @property
+    def current_request_id(self) -> str: ...
+
+    @property
+    def is_initialising(self) -> bool: ...
+
+
+def _error(status: int, error_type: str, message: str) -> Response:
+    body = msgspec.json.encode({"errorMessage": message, "errorType": error_type})
+    return Response(status=status, headers=_JSON, body=body)
+
+
+def _accepted() -> Response:
+    return Response(status=202, headers=_JSON, body=b'{"status":"OK"}')
+
+
+def _forbidden(step: str) -> Response:
+    text = f"State transition from {step} failed for runtime. Error: State transition is not allowed"
+    return _error(403, "InvalidStateTransition", text)
+
+
+def next_headers(invocation: Invocation, deadline_ms: int) -> tuple[tuple[str, str], ...]:
+    """The head of an event, only with fields that have a value."""
+    fields: Mapping[str, str] = {
+        "Content-Type": "application/json",
+        "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
+        "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
+        "Lambda-Runtime-Invoked-Function-Arn": invocation.invoked_arn,
+        "Lambda-Runtime-Trace-Id": invocation.trace_id,
+        "Lambda-Runtime-Client-Context": invocation.client_context,
+    }
+    return tuple((name, value) for name, value in fields.items() if value)
+
+
+class HttpPort:
+    """The API of one environment. `invoke` hands the event to whoever asks next."""
+
+    def __init__(self, holder: Holder) -> None:
+        self._holder = holder
+        self._event: Response | None = None
+        self._arrived = asyncio.Event()
+        self._generation = 0
+
+    def invoke(self, invocation: Invocation, deadline_ms: int) -> None:
+        self._event = Response(status=200, headers=next_headers(invocation, deadline_ms), body=invocation.payload)
+        self._arrived.set()
+
+    def disconnect(self) -> None:
+        """The runtime was ended: polls of its former life get nothing any more."""
+        self._generation += 1
+        self._event = None
+        self._arrived.set()
+        self._arrived = asyncio.Event()
+
+    async def handle(self, request: IncomingRequest) -> Response:
+        """Answer one request from inside the environment."""
+        match (request.method, request.path.removeprefix(API).strip("/").split("/")):
+            case ("GET", ["runtime", "invocation", "next"]):
+                return await self._next(request)
+            case ("POST", ["runtime", "invocation", request_id, "response" | "error" as kind]):
+                return await self._result(request, request_id, kind)
+            case ("POST", ["runtime", "init", "error"]):
+                return await self._init_error(request)
+            case ("GET", ["ping"]):
+                return Response(status=200, body=b"pong")
+        return Response(status=404, body=b"404 page not found\n")
+
+    async def _next(self, request: IncomingRequest) -> Response:
+        self._holder.asked_next()
+        if self._holder.current_request_id and self._event is not None:
+            return self._event  # asked again without an answer: the same event again (spec 02 section 12)
+        self._event = None
+        self._arrived.clear()
+        generation, arrived = self._generation, self._arrived
+        gone = asyncio.ensure_future(request.disconnected())
+        came = asyncio.ensure_future(arrived.wait())
+        try:
+            await asyncio.wait((gone, came), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            came.cancel()
+        if self._event is None or generation != self._generation:
+            return _error(500, "InternalServerError", "Internal Server Error")
+        return self._event
+
+    async def _result(self, request: IncomingRequest, request_id: str, kind: str) -> Response:
+        if not request_id or request_id != self._holder.current_request_id:
+            return _error(400, "InvalidRequestID", "Invalid request ID")
+        try:
+            body = await request.read(RESPONSE_BYTES_MAX)
+        except BodyTooLarge:
+            self._holder.oversized(request_id)
+            text = f"Exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes)."
+            return _error(413, "RequestEntityTooLarge", text)
+        except ConnectionError:
+            return _error(400, "TruncatedHTTPRequest", "HTTP request detected as truncated")
+        if request_id != self._holder.current_request_id:
+            return _error(400, "InvalidRequestID", "Invalid request ID")
+        mode = request.headers.get("lambda-runtime-function-response-mode")
+        if mode:
+            return _error(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+        if kind == "response":
+            self._holder.answered(request_id, body)
+        else:
+            self._holder.erred(request_id, body)
+        return _accepted()
+
+    async def _init_error(self, request: IncomingRequest) -> Response:
+        try:
+            body = await request.read(_TRUNCATED_INIT_BYTES_MAX)
+        except BodyTooLarge:
+            body = b"{}"
+        if not self._holder.is_initialising:
+            return _forbidden("Ready to InitError")
+        self._holder.init_failed(body, request.headers.get("lambda-runtime-function-error-type", "Runtime.Unknown"))
+        return _accepted()

@@ -1,0 +1,52 @@
+"""The environment variables of an execution environment (spec 02 section 2)."""
+
+from __future__ import annotations
+
+from paddock.model.function import FunctionVersion
+from paddock.worker.sandbox.cell import RUNTIME_ADDRESS, RUNTIME_PORT
+
+
+def variables(version: FunctionVersion, *, stream: str, endpoint_port: int, managed: bool) -> dict[str, str]:
+    """Everything a function finds in its environment.
+
+    Unreserved defaults give way to the customer's own values, reserved ones never do. Credentials name the
+    function's account in the access key, as Paddock reads it; until roles are enforced they are worth no more.
+    """
+    unreserved = {
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": (
+            "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+        ),
+        "AWS_ENDPOINT_URL": f"http://{RUNTIME_ADDRESS}:{endpoint_port}",
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+    }
+    if managed:
+        unreserved["LC_CTYPE"] = "C.UTF-8"
+        unreserved["PYTHONPATH"] = "/var/runtime"
+    reserved = {
+        "AWS_ACCESS_KEY_ID": version.account,
+        "AWS_SECRET_ACCESS_KEY": "paddock",
+        "AWS_SESSION_TOKEN": "paddock",
+        "AWS_REGION": version.region,
+        "AWS_DEFAULT_REGION": version.region,
+        "AWS_LAMBDA_FUNCTION_NAME": version.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": version.version,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_mb),
+        "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group,
+        "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_RUNTIME_API": f"{RUNTIME_ADDRESS}:{RUNTIME_PORT}",
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        "PWD": "/var/task",
+        "SHLVL": "0",
+        "_HANDLER": version.handler,
+    }
+    if managed:
+        reserved["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{version.runtime}"
+    if version.logging.format == "JSON":
+        reserved["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        reserved["AWS_LAMBDA_LOG_LEVEL"] = version.logging.application_level or "INFO"
+    return {**unreserved, **(version.environment or {}), **reserved}
