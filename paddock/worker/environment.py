@@ -16,7 +16,6 @@ every event.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -249,9 +248,6 @@ class Environment:
         self._http.disconnect()
         if self._stop_serving is not None:
             self._stop_serving()
-        for listener in (self._sandbox.runtime_api, self._sandbox.aws_api):
-            with contextlib.suppress(OSError):
-                listener.close()
         if self.on_terminated is not None:
             self.on_terminated(self)
 

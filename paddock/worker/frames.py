@@ -7,7 +7,7 @@ kept and reported as oversized; one that makes no sense ends the runtime's life,
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 
@@ -59,8 +59,7 @@ class FramePort(asyncio.Protocol):
         self._encoder = msgspec.json.Encoder()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is one in all but its class
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None  # how the process ended comes from pid 1

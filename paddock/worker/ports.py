@@ -39,13 +39,18 @@ class _Door:
         start = HttpServer.start(self._handler, [self._socket], limits=self._limits, now=self._now)
         self._opening = self._loop.create_task(start)
 
-    async def close(self) -> None:
+    def close(self) -> asyncio.Task[None] | None:
+        """Close the socket; when a server runs on it already, in the background, by the task returned."""
         if self._opening is None:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
-        else:
-            server = await self._opening
-            await server.close(0)
+            return None
+        return self._loop.create_task(_close(self._opening))
+
+
+async def _close(opening: asyncio.Task[HttpServer]) -> None:
+    server = await opening
+    await server.close(0)
 
 
 class Ports:
@@ -68,8 +73,9 @@ class Ports:
 
         def close() -> None:
             for door in doors:
-                task = asyncio.get_running_loop().create_task(door.close())
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                task = door.close()
+                if task is not None:
+                    self._closing.add(task)
+                    task.add_done_callback(self._closing.discard)
 
         return close

@@ -110,9 +110,12 @@ class Worker:
     async def run(self, invocation: Invocation) -> InvocationResult:
         environment = await self._acquire(invocation.version)
         try:
-            return await environment.invoke(invocation)
-        finally:
-            self._release(environment)
+            result = await environment.invoke(invocation)
+        except BaseException:
+            environment.shut_down()  # whatever state it is in, nobody may use it again
+            raise
+        self._release(environment)
+        return result
 
     async def retire(self, function_arn: str, keep_build: str | None) -> None:
         self._retired[function_arn] = keep_build
