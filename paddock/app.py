@@ -1,7 +1,7 @@
 """The place where everything is put together: the only module that names concrete backends.
 
-    up()      becomes the jailer (worker/sandbox/jailer.py), which starts the server without privilege as `serve`
-    serve()   the server: wires stores, worker, services and front, and runs until it is told to stop
+up()      becomes the jailer (worker/sandbox/jailer.py), which starts the server without privilege as `serve`
+serve()   the server: wires stores, worker, services and front, and runs until it is told to stop
 """
 
 from __future__ import annotations
@@ -288,8 +288,10 @@ def banner(start: Start) -> str:
     """What the operator sees once Paddock serves: where, what is enforced, and the lines to copy."""
     isolation = start.isolation
     controllers = ", ".join(isolation["controllers"])
-    limits = f"limits by cgroup v{isolation['groups']} ({controllers})" if isolation["groups"] else (
-        "NO memory, CPU or process limits by cgroup (see `paddock doctor`)"
+    limits = (
+        f"limits by cgroup v{isolation['groups']} ({controllers})"
+        if isolation["groups"]
+        else ("NO memory, CPU or process limits by cgroup (see `paddock doctor`)")
     )
     runtimes = ", ".join(offer.name for offer in start.offers) or "none (see `paddock runtimes`)"
     return "\n".join(

@@ -175,7 +175,7 @@ class Journal:
                 self._text(invocation_log.timed_out(now, request_id, float(self._version.timeout_s)))
             elif failure is not None and failure.kind == "exit":
                 self._say_exit(request_id, failure)
-            self._text(invocation_log.end(request_id) , invocation_log.report(request_id, measured))
+            self._text(invocation_log.end(request_id), invocation_log.report(request_id, measured))
         tail, self._tail = self._tail, None
         return tail.content() if tail is not None else b""
 

@@ -91,7 +91,5 @@ def expired(idle: Sequence[Idle], now: float, idle_timeout_s: float) -> tuple[in
 def spare_cells(ready: Mapping[str, int], starting: Mapping[str, int], wanted: int) -> Mapping[str, int]:
     """How many more cells to start, per runtime in use."""
     return {
-        runtime: missing
-        for runtime in ready
-        if (missing := wanted - ready[runtime] - starting.get(runtime, 0)) > 0
+        runtime: missing for runtime in ready if (missing := wanted - ready[runtime] - starting.get(runtime, 0)) > 0
     }

@@ -40,7 +40,9 @@ def load() -> tuple[Family, ...]:
     for path in sorted(FAMILIES.glob("*/manifest.toml")):
         values = tomllib.loads(path.read_text())
         try:
-            family = Family(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+            family = Family(
+                **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+            )
         except TypeError as error:
             raise InvalidManifest(f"{path}: {error}") from error
         if family.transport not in ("frames", "http"):

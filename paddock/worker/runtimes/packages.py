@@ -52,7 +52,7 @@ def _source(runtime: Runtime) -> Path:
 
 
 def available(runtime: Runtime) -> str:
-    """"" when the runtime's packages can be provided, else why not."""
+    """ "" when the runtime's packages can be provided, else why not."""
     if not runtime.family.packages:
         return ""
     try:
@@ -132,7 +132,16 @@ def prepare(runtime: Runtime) -> str:
         return f"{runtime.name}: no list of packages for Python {interpreter.minor} ({lock.name})"
     target.parent.mkdir(parents=True, exist_ok=True)
     working = tempfile.mkdtemp(prefix="making-", dir=target.parent)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary=:all:",
+    ]
     command += ["--python-version", interpreter.minor, "--target", working, "-r", str(lock)]
     try:
         subprocess.run(command, check=True)

@@ -122,7 +122,12 @@ def _segments(machine: str) -> list[tuple[int, tuple[Instruction, ...]]]:
             verdicts[numbers[name]] = ((_RET, 0, 0, _ALLOW),)
     for name in FALLBACK:
         verdicts[numbers[name]] = ((_RET, 0, 0, _ENOSYS),)
-    for name, code in (("clone", _clone()), ("socket", _socket()), ("ioctl", _ioctl()), ("personality", _personality())):
+    for name, code in (
+        ("clone", _clone()),
+        ("socket", _socket()),
+        ("ioctl", _ioctl()),
+        ("personality", _personality()),
+    ):
         verdicts[numbers[name]] = tuple(code)
     refuse: tuple[Instruction, ...] = ((_RET, 0, 0, _EPERM),)
     unknown: tuple[Instruction, ...] = ((_RET, 0, 0, _ENOSYS),)

@@ -104,4 +104,6 @@ def build(root: str, prefix: str, packages: str, hidden: List[str]) -> None:
             linux.bind(root + "/var/empty", root + name)
     linux.pivot_root(root, root + HOST)
     os.chdir("/")
-    linux.mount("none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV)
+    linux.mount(
+        "none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV
+    )

@@ -37,7 +37,9 @@ def plan(paths: Iterable[Path]) -> dict[Path, list[Path]]:
 def draw(paths: Iterable[Path]) -> None:
     """Cover what is closed, keeping `paths` (directories) in view. Call in a mount namespace of one's own, as root."""
     cover = plan(paths)
-    held = [(path, linux.open_tree_clone(linux.AT_FDCWD, str(path), True)) for below in cover.values() for path in below]
+    held = [
+        (path, linux.open_tree_clone(linux.AT_FDCWD, str(path), True)) for below in cover.values() for path in below
+    ]
     for closed in cover:
         linux.mount("paddock", str(closed), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
     for path, tree in held:

@@ -33,6 +33,7 @@ NEXT, RESPONSE, ERROR, FAILED = ord("N"), ord("R"), ord("E"), ord("F")
 _CHUNK = 65536  # larger receive buffers cost an mmap each
 _CAUSE_BYTES_MAX = 60_000
 
+
 def preload() -> None:
     """Import, in the zygote, what every environment would import anyway."""
     importlib.import_module("awslambdaric.bootstrap")

@@ -1,0 +1,156 @@
+"""A real Paddock for tests: `paddock up` as a process of its own, on a free port, with a data directory of its own.
+
+    with RunningServer(tmp_path) as server:
+        lambda_ = server.client("lambda")
+
+Stopping is part of the test: `stop` sends SIGTERM to the jailer and waits; `kill` is kill -9 of the server process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_S = 60.0
+ROLE = "arn:aws:iam::000000000000:role/test"
+
+
+def zipped(files: Mapping[str, str | bytes], mode: int = 0o644) -> bytes:
+    """A zip as Lambda takes it. zipfile's own default mode, 0600, would be unreadable for the function."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = mode << 16
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+class RunningServer:
+    """One `paddock up`. settings: PADDOCK_* without the prefix, such as freeze_after_idle_ms=0."""
+
+    def __init__(self, directory: Path, **settings: object) -> None:
+        self.data_dir = directory / "data"
+        self._log = directory / "server.log"
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self.endpoint = ""
+
+    # -- its life
+
+    def start(self) -> RunningServer:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PADDOCK_", "AWS_"))}
+        environment |= {f"PADDOCK_{name.upper()}": str(value) for name, value in self._settings.items()}
+        command = [sys.executable, "-m", "paddock", "up", "--port", "0", "--data-dir", str(self.data_dir)]
+        with self._log.open("ab") as log:
+            before = self._log.stat().st_size
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            text = self._log.read_bytes()[before:].decode()
+            found = re.search(r"endpoint +(http://\S+)", text)
+            if found and "export AWS_ACCESS_KEY_ID" in text:
+                self.endpoint = found[1]
+                return self
+            if self._process.poll() is not None:
+                raise AssertionError(f"paddock up ended with {self._process.returncode}:\n{text}")
+            time.sleep(0.02)
+        raise AssertionError(f"paddock up did not become ready:\n{self.log}")
+
+    def stop(self, patience_s: float = 60.0) -> int:
+        """SIGTERM to `paddock up`; its exit status."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(patience_s)
+
+    def kill(self) -> int:
+        """kill -9 of the process that serves HTTP; the exit status of `paddock up` after it."""
+        assert self._process is not None
+        os.kill(self.server_pid, signal.SIGKILL)
+        return self._process.wait(60)
+
+    def __enter__(self) -> RunningServer:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.stop()
+
+    # -- what it is made of
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def pid(self) -> int:
+        """The jailer: `paddock up` itself."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def server_pid(self) -> int:
+        """The unprivileged server process."""
+        return next(pid for pid in children(self.pid) if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+    def groups(self) -> list[Path]:
+        """Control group directories of this Paddock that exist now."""
+        name = "paddock-" + hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:12]
+        return [path for path in Path("/sys/fs/cgroup").rglob(name) if path.is_dir()]
+
+    # -- talking to it
+
+    def client(self, service: str, *, account: str = "test", region: str = "us-east-1", **config: Any) -> Any:
+        settings = {"retries": {"total_max_attempts": 1}, "read_timeout": 120, **config}
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=region,
+            aws_access_key_id=account,
+            aws_secret_access_key="test",
+            config=Config(**settings),
+        )
+
+    def create(self, name: str, source: str | Mapping[str, str | bytes], **settings: Any) -> dict[str, Any]:
+        """Create a Python function from app.py's source (or from files) and wait until it is Active."""
+        files = {"app.py": source} if isinstance(source, str) else source
+        given = {"Runtime": default_runtime(), "Handler": "app.handler", "Role": ROLE, "Timeout": 30, **settings}
+        client = self.client("lambda")
+        client.create_function(FunctionName=name, Code={"ZipFile": zipped(files)}, **given)
+        client.get_waiter("function_active_v2").wait(
+            FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
+        )
+        found: dict[str, Any] = client.get_function(FunctionName=name)["Configuration"]
+        return found
+
+    def invoke(self, name: str, event: object = None, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """(payload parsed from JSON, the whole answer)."""
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode(), **options)
+        return json.loads(answer["Payload"].read() or b"null"), answer
+
+
+def children(pid: int) -> list[int]:
+    """Living child processes of `pid`."""
+    text = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout
+    return [int(word) for word in text.split()]
+
+
+def default_runtime() -> str:
+    """The runtime of the Python that runs the tests: it is there for certain."""
+    return f"python{sys.version_info.major}.{sys.version_info.minor}"
