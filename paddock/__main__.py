@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             except ConfigError as error:
                 print(f"paddock: {error}", file=sys.stderr)
                 return 2
-            return app.up(config)
+            return app.up(config, os.environ)
         case "serve":
             return app.serve()
         case "doctor":

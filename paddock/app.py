@@ -55,7 +55,7 @@ MEMORY_SHARE = 0.8
 PROCESSES_MAX = 1024
 
 
-def up(config: Config) -> int:
+def up(config: Config, environ: Mapping[str, str]) -> int:
     """Replace this process by the jailer. Returns an exit status only when that cannot be."""
     is_root = os.geteuid() == 0
     if config.isolation == "root" and not is_root:
@@ -78,8 +78,8 @@ def up(config: Config) -> int:
     os.write(fd, json.dumps(dataclasses.asdict(settings)).encode())
     os.lseek(fd, 0, os.SEEK_SET)
     os.set_inheritable(fd, True)
-    environment = {**os.environ, "PYTHONPATH": str(jailer.SOURCE)}
-    os.execve(sys.executable, [sys.executable, "-P", "-m", "paddock.worker.sandbox.jailer", str(fd)], environment)
+    command = [sys.executable, "-P", "-m", "paddock.worker.sandbox.jailer", str(fd)]
+    return os.execve(sys.executable, command, {**environ, "PYTHONPATH": str(jailer.SOURCE)})
 
 
 def serve() -> int:

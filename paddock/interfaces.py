@@ -93,6 +93,10 @@ class Sandbox(Protocol):
     on_exit: Callable[[int], None] | None
     on_gone: Callable[[], None] | None
 
+    @property
+    def limits_memory(self) -> bool:
+        """Whether the memory given to `assign` is enforced from outside, for all its processes together."""
+
     async def assign(self, code: str, memory_mb: int, tmp_mb: int) -> None:
         """Mount the code with that digest and set the limits. Raises SandboxFailed."""
 

@@ -168,7 +168,10 @@ class Environment:
             endpoint_port=self._settings.endpoint_port,
             managed=self._runtime.managed,
         )
-        self._frames.assign({"environment": assigned, "handler": self.version.handler})
+        settings: dict[str, object] = {"environment": assigned, "handler": self.version.handler}
+        if not self._sandbox.limits_memory:  # the next best: the runtime limits itself before it loads the function
+            settings["data_bytes_max"] = self.version.memory_mb << 20
+        self._frames.assign(settings)
         failure: Failure | None
         try:
             async with asyncio.timeout(limit_s):

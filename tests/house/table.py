@@ -126,7 +126,6 @@ MAY_REMEMBER: Mapping[tuple[str, str], str] = {
 # path -> who runs it, when no import leads there from `paddock.__main__`.
 RUN_OTHERWISE: Mapping[str, str] = {
     "paddock/worker/runtimes/provided/bootstrap.py": "named by its manifest, imported by the zygote",
-    "paddock/worker/runtimes/python/bootstrap.py": "named by its manifest, imported by the zygote",
 }
 
 # (service, member of a request) -> why it is right to accept it and not to look at it: AWS does the same.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from paddock.worker.runtimes import manifests
 
-_ASK = "import sys,json;print(json.dumps([sys.executable,sys.base_prefix,list(sys.version_info[:3])]))"
+_ASK = "import sys,json;print(json.dumps([sys.base_prefix,list(sys.version_info[:3])]))"
 _ANSWER_TIMEOUT_S = 10
 
 
@@ -84,7 +84,7 @@ def ask(path: Path) -> Interpreter | None:
         done = subprocess.run(
             [str(path), "-I", "-S", "-c", _ASK], capture_output=True, timeout=_ANSWER_TIMEOUT_S, check=True, text=True
         )
-        executable, prefix, version = json.loads(done.stdout)
+        prefix, version = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     real = os.path.realpath(prefix)

@@ -39,10 +39,10 @@ def load() -> tuple[Family, ...]:
     families = []
     for path in sorted(FAMILIES.glob("*/manifest.toml")):
         values = tomllib.loads(path.read_text())
+        for key, value in values.items():
+            values[key] = tuple(value) if isinstance(value, list) else value
         try:
-            family = Family(
-                **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-            )
+            family = Family(**values)
         except TypeError as error:
             raise InvalidManifest(f"{path}: {error}") from error
         if family.transport not in ("frames", "http"):

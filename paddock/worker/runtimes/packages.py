@@ -21,6 +21,7 @@ from pathlib import Path
 from paddock.worker.runtimes.discovery import Interpreter, Runtime
 
 LOCKS = Path(__file__).parents[3] / "requirements"
+_COMPILE = ("-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
 _COMPILE_TIMEOUT_S = 300
 _OWN_SINCE = (3, 10)  # the oldest Python that Paddock's own boto3 and awslambdaric support
 
@@ -100,8 +101,7 @@ def provide(runtime: Runtime, directory: Path) -> Path | None:
             else:
                 _link(str(source / name), str(working / name))
         subprocess.run(
-            [runtime.interpreter.executable, "-I", "-S", "-m", "compileall", "-q", "--invalidation-mode"]
-            + ["unchecked-hash", str(working)],
+            [runtime.interpreter.executable, *_COMPILE, str(working)],
             check=False,  # a package's own test files for newer syntax may not compile; imports then compile them
             timeout=_COMPILE_TIMEOUT_S,
             stdout=subprocess.DEVNULL,

@@ -51,7 +51,6 @@ class Doors(NamedTuple):
     user_namespace: int
     seccomp: bytes
     api_port: int
-    rlimit_data_bytes: int
     runtime: Runtime
 
 
@@ -70,6 +69,7 @@ def _network(api_port: int) -> List[socket.socket]:
 
 def _mounts() -> None:
     safe = linux.MS_NOSUID | linux.MS_NODEV
+    linux.umount_detach("/proc")  # the zygote's
     linux.mount("proc", "/proc", "proc", safe | linux.MS_NOEXEC)
     linux.mount("tmp", "/tmp", "tmpfs", safe, "mode=1777,size=512m,nr_inodes=131072")
     for path in _MASKED:
@@ -78,12 +78,10 @@ def _mounts() -> None:
     linux.umount_detach(userland.HOST)  # from here on nothing of the host has a name
 
 
-def _limits(rlimit_data_bytes: int) -> None:
+def _limits() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS_MAX, _DESCRIPTORS_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
-    if rlimit_data_bytes:  # the stand-in where no memory cgroup is to be had; per process
-        resource.setrlimit(resource.RLIMIT_DATA, (rlimit_data_bytes, rlimit_data_bytes))
 
 
 def _descriptors(doors: Doors) -> None:
@@ -132,7 +130,7 @@ def become(doors: Doors) -> None:
     os.chdir("/")
     os.setsid()
     _score(-900)
-    _limits(doors.rlimit_data_bytes)
+    _limits()
     _identity(doors.user_namespace)
     linux.drop_capabilities()
     linux.prctl(linux.PR_SET_DUMPABLE, 0)

@@ -153,8 +153,8 @@ def sweep(hierarchy: Hierarchy, name: str, patience_s: float = 5.0) -> int:
 
 def thaw_and_kill(directory: str) -> None:
     """SIGKILL for every process of one group; a frozen v1 group must thaw before its processes can die."""
-    for file, value in (("freezer.state", "THAWED"), ("cgroup.kill", "1")):
-        path = os.path.join(directory, file)
+    for name, value in (("freezer.state", "THAWED"), ("cgroup.kill", "1")):
+        path = os.path.join(directory, name)
         if os.path.exists(path):
             try:
                 _write(path, value)

@@ -292,12 +292,13 @@ class Jailer:
                 "seccomp": self._filter.hex(),
                 "api_port": self._port,
                 "processes_max": self._settings.processes_max,
-                "data_bytes_max": 512 << 20,
                 "bootstrap": runtime.family.bootstrap,
                 "source": source,
             }
         )
         linux.unshare(linux.CLONE_NEWNS)
+        if self._settings.rootless:
+            _enter_pid_namespace()
         interpreter = runtime.interpreter
         hidden = list(interpreter.hidden)
         userland.build(str(data / "root"), interpreter.shown_prefix, str(shown) if shown else "", hidden)
@@ -350,6 +351,20 @@ def _enter_user_namespace() -> None:
     for path, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
         Path("/proc/self", path).write_text(text)
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+
+
+def _enter_pid_namespace() -> None:
+    """Go on as the first process of a pid namespace that our own user namespace owns.
+
+    A zygote steps back into its own pid namespace after every fork, which takes a privilege over that namespace; an
+    ordinary user has none over the machine's. The process left behind only waits.
+    """
+    linux.unshare(linux.CLONE_NEWPID)
+    pid = os.fork()
+    if pid:
+        _, status = os.waitpid(pid, 0)
+        os._exit(0 if status == 0 else 70)
+    linux.die_with_parent()
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ GROUPS: Mapping[str, str] = {
         timerfd_create timerfd_settime timerfd_gettime timer_create timer_settime timer_gettime timer_getoverrun
         timer_delete clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time""",
     # waiting
-    "polling": """poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2""",
+    "polling": """poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait
+        epoll_pwait2""",
     # sockets, within the environment's own network namespace; `socket` itself is filtered by family
     "network": """socketpair connect bind listen accept accept4 getsockname getpeername sendto recvfrom sendmsg recvmsg
         sendmmsg recvmmsg shutdown setsockopt getsockopt""",

@@ -5,7 +5,8 @@ the interpreter at /var/lang when it lives elsewhere, Paddock's function package
 /dev. Nothing of the host's /home, /root, /var, /run, /sys or /etc beyond what is listed here exists inside.
 
     build()   in a fresh mount namespace: assembles the tree on a tmpfs and pivots into it; the host's root stays at
-              /mnt for the zygote, and each environment detaches it before anything untrusted runs.
+              /mnt and the zygote's view of processes at /proc, for the zygote alone: each environment detaches both
+              before anything untrusted runs.
 
 Runs in the jailer's child just before it becomes a zygote: standard library only, Python 3.9.
 """
@@ -104,6 +105,7 @@ def build(root: str, prefix: str, packages: str, hidden: List[str]) -> None:
             linux.bind(root + "/var/empty", root + name)
     linux.pivot_root(root, root + HOST)
     os.chdir("/")
+    linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
     linux.mount(
         "none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV
     )

@@ -68,8 +68,8 @@ class Zygote:
         version, paths = settings["groups"]
         self._parent = Hierarchy(version, paths)
         self._seccomp = bytes.fromhex(settings["seccomp"])
-        self._own_pids = os.open("/mnt/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        self._own_mounts = os.open("/mnt/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._own_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(server.fileno(), select.POLLIN)
 
@@ -153,12 +153,14 @@ class Zygote:
                             user_namespace=slot.user_namespace,
                             seccomp=self._seccomp,
                             api_port=self._settings["api_port"],
-                            rlimit_data_bytes=0 if self._parent.has("memory") else self._settings["data_bytes_max"],
                             runtime=self._runtime,
                         )
                     )
             finally:
                 linux.setns(self._own_pids, linux.CLONE_NEWPID)  # else the next fork would be refused
+            if not self._parent.has("memory"):  # then memory use can only be looked up per process
+                files["proc"] = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                opened.append(files["proc"])
             fds = [near_channel.fileno(), near_control.fileno(), output_in, telemetry_in, *files.values()]
             names = ["channel", "control", "output", "telemetry", *files]
             self._say({"event": "spawned", "cell": number, "files": names, "groups": self._parent.version}, fds)
@@ -196,7 +198,7 @@ class Zygote:
             os.close(ready[1])
             if os.read(ready[0], 1) != b"1":
                 raise OSError("this kernel refuses new user namespaces")
-            process = f"{userland.HOST}/proc/{pid}"
+            process = f"/proc/{pid}"
             for file, inside in (("uid_map", userland.SANDBOX_UID), ("gid_map", userland.SANDBOX_GID)):
                 with open(f"{process}/{file}", "w") as mapping:
                     mapping.write(f"{inside} {outside} 1\n")
@@ -220,7 +222,7 @@ class Zygote:
             locked = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
             linux.mount_setattr(tree, "", locked)
             if target.mounts < 0:
-                path = f"{userland.HOST}/proc/{target.pid}/ns/mnt"
+                path = f"/proc/{target.pid}/ns/mnt"
                 target.mounts = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             linux.setns(target.mounts, linux.CLONE_NEWNS)
             try:

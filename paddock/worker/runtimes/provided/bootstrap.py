@@ -11,7 +11,7 @@ import json
 import os
 import socket
 
-from paddock.worker.runtimes.python.bootstrap import ASSIGN, FAILED, Channel
+from paddock.worker.runtimes.python.bootstrap import ASSIGN, FAILED, Channel, limit_data
 
 CANDIDATES = ("/var/task/bootstrap", "/opt/bootstrap")
 
@@ -29,6 +29,7 @@ def run(channel_fd: int, telemetry_fd: int) -> None:
     if kind != ASSIGN:
         raise RuntimeError(f"unexpected frame {kind}")
     settings = json.loads(body)
+    limit_data(settings)
     os.close(telemetry_fd)
     os.set_inheritable(channel_fd, False)
     os.chdir("/var/task")

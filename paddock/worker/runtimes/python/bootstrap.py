@@ -20,6 +20,7 @@ import importlib
 import inspect
 import json
 import os
+import resource
 import site
 import socket
 import struct
@@ -131,6 +132,12 @@ def _client_class(base: Any, request_class: Any, to_json: Any) -> Any:
     return FrameClient
 
 
+def limit_data(settings: Dict[str, Any]) -> None:
+    """Where no control group limits memory, each process is held to it, for good."""
+    if "data_bytes_max" in settings:
+        resource.setrlimit(resource.RLIMIT_DATA, (settings["data_bytes_max"], settings["data_bytes_max"]))
+
+
 def _interpreter(settings: Dict[str, Any]) -> None:
     """Make the process look as Lambda's does: environment, time zone, working directory, module search path."""
     os.environ.clear()
@@ -159,6 +166,7 @@ def run(channel_fd: int, telemetry_fd: int) -> None:
     if kind != ASSIGN:
         raise RuntimeError(f"unexpected frame {kind}")
     settings = json.loads(body)
+    limit_data(settings)
     _interpreter(settings)
     os.environ["_LAMBDA_TELEMETRY_LOG_FD"] = str(telemetry_fd)
     if settings["environment"].get("AWS_LAMBDA_LOG_FORMAT") or settings["environment"].get("AWS_LAMBDA_LOG_LEVEL"):
@@ -171,5 +179,5 @@ def run(channel_fd: int, telemetry_fd: int) -> None:
     if len(inspect.signature(ric.run).parameters) == 2:
         ric.run(settings["handler"], client)
     else:  # the releases for Python 3.9 make their client themselves
-        ric.LambdaRuntimeClient = lambda *_, **__: client
+        setattr(ric, "LambdaRuntimeClient", lambda *_, **__: client)  # noqa: B010  (its type is unknown here)
         ric.run("/var/task", settings["handler"], "")
