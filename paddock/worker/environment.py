@@ -232,7 +232,7 @@ class Environment:
 
     def shut_down(self) -> None:
         """End it, whatever it does. Repeats are harmless."""
-        if self.state in (EnvironmentState.SHUTTING_DOWN, EnvironmentState.TERMINATED):
+        if self.is_ending:
             return
         self.state = step(self.state, EnvironmentState.SHUTTING_DOWN)
         self._thaw()
@@ -257,6 +257,10 @@ class Environment:
     @property
     def is_usable(self) -> bool:
         return self.state is EnvironmentState.READY
+
+    @property
+    def is_ending(self) -> bool:
+        return self.state in (EnvironmentState.SHUTTING_DOWN, EnvironmentState.TERMINATED)
 
     # -- one event ----------------------------------------------------------------------------------------------
 

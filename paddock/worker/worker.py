@@ -94,7 +94,7 @@ class Worker:
         self._cells: dict[str, deque[Sandbox]] = {}
         self._cells_starting: dict[str, int] = defaultdict(int)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._retired: dict[str, str | None] = {}
+        self._retired: set[int] = set()
         self._stopping = False
         self._all_gone = asyncio.Event()
 
@@ -118,10 +118,12 @@ class Worker:
         return result
 
     async def retire(self, function_arn: str, keep_build: str | None) -> None:
-        self._retired[function_arn] = keep_build
         for environment in list(self._environments.values()):
-            if environment.is_usable and self._is_retired(environment.version):
-                environment.shut_down()
+            version = environment.version
+            if version.function_arn == function_arn and version.build_id != keep_build:
+                self._retired.add(environment.number)  # a busy one ends after its event
+                if environment.is_usable:
+                    environment.shut_down()
 
     # -- its life -----------------------------------------------------------------------------------------------
 
@@ -174,8 +176,9 @@ class Worker:
         if numbers:
             return PoolView(idle=[self._idle_view(number) for number in numbers], live=0, memory_bytes=0)
         idle = [self._idle_view(number) for numbers in self._idle.values() for number in numbers]
-        used = sum(environment.memory_used_bytes for environment in self._environments.values())
-        return PoolView(idle=idle, live=len(self._environments) + self._starting, memory_bytes=used)
+        living = [one for one in self._environments.values() if not one.is_ending]
+        used = sum(environment.memory_used_bytes for environment in living)
+        return PoolView(idle=idle, live=len(living) + self._starting, memory_bytes=used)
 
     def _idle_view(self, number: int) -> Idle:
         environment = self._environments[number]
@@ -189,21 +192,29 @@ class Worker:
     async def _start(self, version: FunctionVersion) -> Environment:
         """A cell that waits, or a new one, becomes an environment of the version."""
         digest = version.code.digest
-        self._starting += 1
         self._code.hold(digest)
         try:
-            await self._code.ensure(digest)
             for attempt in (1, 2):
                 try:
-                    return await self._adopt(await self._cell(version.runtime), version)
+                    sandbox = await self._counted(self._prepared_cell(version))
+                    return await self._adopt(sandbox, version)
                 except SandboxFailed as error:
                     if attempt == 2:
                         log.error("%s: no environment could be started: %s", version.version_arn, error)
                         raise InternalError(f"Paddock could not start an environment: {error}") from error
             raise AssertionError("unreachable")
-        except BaseException:
+        finally:
             self._later(self._code.release(digest))
-            raise
+
+    async def _prepared_cell(self, version: FunctionVersion) -> Sandbox:
+        await self._code.ensure(version.code.digest)
+        return await self._cell(version.runtime)
+
+    async def _counted(self, work: Awaitable[Sandbox]) -> Sandbox:
+        """Count it among the living while it has no number yet."""
+        self._starting += 1
+        try:
+            return await work
         finally:
             self._starting -= 1
 
@@ -221,8 +232,13 @@ class Worker:
             serve=self._serve,
         )
         self._environments[number] = environment
+        self._code.hold(version.code.digest)  # until it is gone
         environment.on_terminated = self._terminated
-        await environment.start()
+        try:
+            await environment.start()
+        except BaseException:
+            environment.shut_down()
+            raise
         if not environment.is_usable:
             raise SandboxFailed("it ended while it initialised")
         return environment
@@ -231,19 +247,16 @@ class Worker:
         """After an event: idle again, unless its code is old by now or it did not survive."""
         if not environment.is_usable:
             return
-        if self._stopping or self._is_retired(environment.version):
+        if self._stopping or environment.number in self._retired:
             environment.shut_down()
             return
         self._idle[environment.version.environment_key].append(environment.number)
-
-    def _is_retired(self, version: FunctionVersion) -> bool:
-        arn = version.function_arn
-        return arn in self._retired and self._retired[arn] != version.build_id
 
     def _terminated(self, environment: Environment) -> None:
         number = environment.number
         if self._environments.pop(number, None) is None:
             return
+        self._retired.discard(number)
         key = environment.version.environment_key
         numbers = self._idle.get(key, [])
         if number in numbers:
