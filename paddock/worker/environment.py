@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -124,6 +125,7 @@ class Environment:
         self._current: Invocation | None = None
         self._ready_for_next: asyncio.Event = asyncio.Event()
         self._needs_init = True
+        self._loss: Failure | None = None
         self._frozen = False
         self._freeze_timer: asyncio.TimerHandle | None = None
         self._init_ms: float | None = None
@@ -138,6 +140,8 @@ class Environment:
         version = self.version
         try:
             await self._sandbox.assign(version.code.digest, version.memory_mb, version.ephemeral_mb)
+            if self.is_ending:
+                raise SandboxFailed("it was ended while it started")
             self._stop_serving = await self._serve(self._http, self._sandbox, version)
             self.state = step(self.state, EnvironmentState.INITIALIZING)
             self._journal.init_start()
@@ -157,6 +161,7 @@ class Environment:
         """Boot the function in the waiting runtime. (None, milliseconds) when it asks for its first event."""
         loop = asyncio.get_running_loop()
         self._first_next = loop.create_future()
+        self._loss = None
         self._ready_for_next.clear()
         if self._settings.cpu_by_memory:  # Lambda lends the init phase at least one whole vCPU
             self._sandbox.limit_cpu(max(CPU_PERIOD_US, cpu_quota_us(self.version.memory_mb)))
@@ -183,9 +188,7 @@ class Environment:
         took_ms = (self._clock.monotonic() - started) * 1000
         if self._settings.cpu_by_memory:
             self._sandbox.limit_cpu(cpu_quota_us(self.version.memory_mb))
-        if failure is None:
-            self._needs_init = False
-        return failure, took_ms
+        return failure or self._loss, took_ms  # a runtime may ask for an event and leave in one breath
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
@@ -239,8 +242,7 @@ class Environment:
         self._sandbox.stop()
 
     def _gone(self) -> None:
-        failure = Failure("exit", failures.EXIT_ERROR, b"", "signal: killed")
-        self._settle(failure)
+        self._settle(failures.exited(self._request_id, signal.SIGKILL, False))
         if self.state is not EnvironmentState.SHUTTING_DOWN:
             self.state = step(self.state, EnvironmentState.SHUTTING_DOWN)
         self.state = step(self.state, EnvironmentState.TERMINATED)
@@ -248,9 +250,13 @@ class Environment:
             self._freeze_timer.cancel()
         self._journal.close()
         self._frames.close()
+        self._sandbox.channel.close()  # it may never have been connected
         self._http.disconnect()
         if self._stop_serving is not None:
             self._stop_serving()
+        else:
+            self._sandbox.runtime_api.close()
+            self._sandbox.aws_api.close()
         if self.on_terminated is not None:
             self.on_terminated(self)
 
@@ -275,6 +281,7 @@ class Environment:
         spent_ms = 0.0
         if self._needs_init:
             outcome, spent_ms = await self._initialise_again(timeout_s)
+        was_initialised = outcome is None
         self._journal.begin(invocation.request_id, invocation.invoked_arn, invocation.tail)
         if outcome is None:
             outcome = await self._exchange(invocation, max(0.0, timeout_s - spent_ms / 1000))
@@ -282,7 +289,8 @@ class Environment:
         if isinstance(outcome, Failure) and outcome.kind == "timeout":
             duration_ms = timeout_s * 1000
         result = self._finish(invocation, outcome, duration_ms)
-        if isinstance(outcome, Failure) and outcome.kind in ("exit", "timeout"):
+        timed_out = isinstance(outcome, Failure) and outcome.kind == "timeout"
+        if was_initialised and (timed_out or self._needs_init):  # a runtime may also leave after its answer
             await self._reset()
         self._current = None
         if self.state is EnvironmentState.INVOKING:
@@ -366,6 +374,7 @@ class Environment:
     def asked_next(self) -> None:
         if self._first_next is not None:
             if not self._first_next.done():
+                self._needs_init = False
                 self._first_next.set_result(None)
         elif self._answer is None or self._answer.done():
             self._ready_for_next.set()
@@ -388,7 +397,7 @@ class Environment:
 
     def nonsense(self, what: str) -> None:
         log.warning("%s: its runtime sent %s", self.version.version_arn, what)
-        self._settle(failures.exited(self._request_id, 1 << 8, False))
+        self._lost(failures.exited(self._request_id, 1 << 8, False))
 
     @property
     def current_request_id(self) -> str:
@@ -407,8 +416,13 @@ class Environment:
     def _exited(self, wait_status: int) -> None:
         kills = self._sandbox.oom_kills()
         out_of_memory, self._oom_seen = kills > self._oom_seen, kills
+        self._lost(failures.exited(self._request_id, wait_status, out_of_memory))
+
+    def _lost(self, failure: Failure) -> None:
+        """The runtime can take no further event."""
         self._needs_init = True
-        self._settle(failures.exited(self._request_id, wait_status, out_of_memory))
+        self._loss = failure
+        self._settle(failure)
         if self.state is EnvironmentState.READY:
             self.shut_down()  # it died between events; nobody is waiting for it
 

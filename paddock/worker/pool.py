@@ -78,8 +78,8 @@ def assign(key: EnvironmentKey, view: PoolView, limits: PoolLimits) -> Decision:
         evicted.append(idle.number)
         live -= 1
         memory -= idle.memory_bytes
-    if live >= limits.environments_max:
-        return Refuse()
+    if live >= limits.environments_max or (live and memory > limits.memory_budget_bytes):
+        return Refuse()  # but a machine with nothing on it always takes one
     return Start(evict=tuple(evicted))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,13 @@ class RuntimeOffer:
             transport=self.transport,
             managed=self.family != "provided",
         )
+
+
+def _close_doors(cell: Sandbox) -> None:
+    for sock in (cell.channel, cell.runtime_api, cell.aws_api):
+        sock.close()
+    for fd in (cell.output, cell.telemetry):
+        os.close(fd)
 
 
 class Worker:
@@ -139,7 +147,7 @@ class Worker:
         for environment in list(self._environments.values()):
             environment.shut_down()
         for cells in self._cells.values():
-            for cell in cells:
+            for cell in list(cells):
                 cell.stop()
         try:
             async with asyncio.timeout(patience_s):
@@ -166,28 +174,32 @@ class Worker:
         if isinstance(decision, pool.Refuse):
             raise TooManyRequests("ConcurrentInvocationLimitExceeded")
         for number in decision.evict:
-            self._environments[number].shut_down()
-            self._idle[self._environments[number].version.environment_key].remove(number)
+            self._end_idle(number)
         return await self._start(version)
 
     def _view(self, version: FunctionVersion) -> PoolView:
         """The whole picture only when it may be needed: a warm hit looks at its own version's idle ones alone."""
-        numbers = self._idle.get(version.environment_key)
-        if numbers:
-            return PoolView(idle=[self._idle_view(number) for number in numbers], live=0, memory_bytes=0)
-        idle = [self._idle_view(number) for numbers in self._idle.values() for number in numbers]
+        fitting = self._idle_of(self._idle.get(version.environment_key, ()))
+        if fitting:
+            return PoolView(idle=fitting, live=0, memory_bytes=0)
+        idle = [one for numbers in self._idle.values() for one in self._idle_of(numbers)]
         living = [one for one in self._environments.values() if not one.is_ending]
         used = sum(environment.memory_used_bytes for environment in living)
         return PoolView(idle=idle, live=len(living) + self._starting, memory_bytes=used)
 
-    def _idle_view(self, number: int) -> Idle:
-        environment = self._environments[number]
-        return Idle(
-            number=number,
-            key=environment.version.environment_key,
-            since=environment.idle_since,
-            memory_bytes=environment.memory_used_bytes,
-        )
+    def _idle_of(self, numbers: Sequence[int]) -> list[Idle]:
+        """As the pool sees them. One that is ending already is nobody's any more, though it is still here."""
+        environments = [self._environments[number] for number in numbers]
+        return [
+            Idle(
+                number=environment.number,
+                key=environment.version.environment_key,
+                since=environment.idle_since,
+                memory_bytes=environment.memory_used_bytes,
+            )
+            for environment in environments
+            if environment.is_usable
+        ]
 
     async def _start(self, version: FunctionVersion) -> Environment:
         """A cell that waits, or a new one, becomes an environment of the version."""
@@ -199,7 +211,7 @@ class Worker:
                     sandbox = await self._counted(self._prepared_cell(version))
                     return await self._adopt(sandbox, version)
                 except SandboxFailed as error:
-                    if attempt == 2:
+                    if attempt == 2 or self._stopping:
                         log.error("%s: no environment could be started: %s", version.version_arn, error)
                         raise InternalError(f"Paddock could not start an environment: {error}") from error
             raise AssertionError("unreachable")
@@ -281,7 +293,7 @@ class Worker:
         waiting = self._cells.setdefault(runtime, deque())
         if not waiting and self._settings.cells_ready > 0:
             try:
-                self._keep(runtime, await self._sandboxes.start(runtime))
+                self._keep(runtime, await self._sandboxes.start(runtime, ahead=True))
             except SandboxFailed as error:
                 raise InternalError(f"The runtime {runtime} could not be started: {error}") from error
         self._refill(runtime)
@@ -295,7 +307,7 @@ class Worker:
 
     async def _start_cell(self, runtime: str) -> None:
         try:
-            self._keep(runtime, await self._sandboxes.start(runtime))
+            self._keep(runtime, await self._sandboxes.start(runtime, ahead=True))
         except SandboxFailed as error:
             log.warning("no spare environment of %s: %s", runtime, error)
         finally:
@@ -308,6 +320,7 @@ class Worker:
         def gone() -> None:
             if cell in waiting:
                 waiting.remove(cell)
+            _close_doors(cell)  # no environment will
 
         cell.on_gone = gone
         if self._stopping:
@@ -319,11 +332,14 @@ class Worker:
         timeout_s = self._settings.idle_timeout_s
         while True:
             await self._clock.sleep(min(REAP_INTERVAL_S_MAX, max(0.05, timeout_s / 4)))
-            idle = [self._idle_view(number) for numbers in self._idle.values() for number in numbers]
+            idle = [one for numbers in self._idle.values() for one in self._idle_of(numbers)]
             for number in pool.expired(idle, self._clock.monotonic(), timeout_s):
-                environment = self._environments[number]
-                self._idle[environment.version.environment_key].remove(number)
-                environment.shut_down()
+                self._end_idle(number)
+
+    def _end_idle(self, number: int) -> None:
+        environment = self._environments[number]
+        self._idle[environment.version.environment_key].remove(number)
+        environment.shut_down()
 
     def _background(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
