@@ -125,6 +125,7 @@ class LinuxSandbox:
         self._version = 0
         self._control: _Packets | None = None
         self._gone = False
+        self._doors: list[socket.socket] = []
         self.channel: socket.socket
         self.output = -1
         self.telemetry = -1
@@ -204,6 +205,7 @@ class LinuxSandbox:
     def spawned(self, message: Message, fds: list[int]) -> None:
         files = dict(zip(message["files"], fds, strict=True))
         self.channel = socket.socket(fileno=files.pop("channel"))
+        self._doors.append(self.channel)
         self.output, self.telemetry = files.pop("output"), files.pop("telemetry")
         control = socket.socket(fileno=files.pop("control"))
         self._control = _Packets(control, self._told, lambda: None)
@@ -214,6 +216,7 @@ class LinuxSandbox:
         event = message["event"]
         if event == "ready":
             self.runtime_api, self.aws_api = (socket.socket(fileno=fd) for fd in fds)
+            self._doors += [self.runtime_api, self.aws_api]
             _settle(self._ready)
         elif event == "broken":
             self.failed(message["error"])
@@ -247,6 +250,20 @@ class LinuxSandbox:
         self._files.clear()
         if self.on_gone is not None:
             self.on_gone()
+        else:
+            self._close_doors()
+
+    @property
+    def is_gone(self) -> bool:
+        return self._gone
+
+    def _close_doors(self) -> None:
+        """What a holder would own, while there has been none."""
+        for sock in self._doors:
+            sock.close()
+        for fd in (self.output, self.telemetry):
+            if fd >= 0:
+                os.close(fd)
 
 
 def _settle(future: asyncio.Future[None]) -> None:
@@ -268,11 +285,11 @@ class _Zygote:
     def send(self, message: Message) -> None:
         self._packets.send(json.dumps(message).encode())
 
-    async def spawn(self) -> LinuxSandbox:
+    async def spawn(self, ahead: bool) -> LinuxSandbox:
         cell = LinuxSandbox(self, self._next)
         self._next += 1
         self._cells[cell.number] = cell
-        self.send({"do": "spawn", "cell": cell.number})
+        self.send({"do": "spawn", "cell": cell.number, "ahead": ahead})
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 await cell.ready()
@@ -282,6 +299,8 @@ class _Zygote:
         except asyncio.CancelledError:
             cell.stop()
             raise
+        if cell.is_gone:  # between its word and ours
+            raise SandboxFailed(f"an environment of {self.runtime} ended as soon as it was ready")
         return cell
 
     def _told(self, message: Message, fds: list[int]) -> None:
@@ -326,21 +345,24 @@ class LinuxSandboxes:
     def __init__(self, jailer: socket.socket) -> None:
         self._asked: deque[tuple[str, asyncio.Future[_Zygote]]] = deque()
         self._zygotes: dict[str, asyncio.Future[_Zygote]] = {}
+        self._is_over = False
         self._jailer = _Packets(jailer, self._answered, self._jailer_ended)
 
-    async def start(self, runtime: str) -> LinuxSandbox:
+    async def start(self, runtime: str, ahead: bool = False) -> LinuxSandbox:
         """A cell of the runtime's zygote; a zygote that fails under the request is replaced once."""
         for attempt in (1, 2):
             try:
                 zygote = await self._zygote(runtime)
                 await asyncio.shield(zygote.up)
-                return await zygote.spawn()
+                return await zygote.spawn(ahead)
             except SandboxFailed:
                 if attempt == 2:
                     raise
         raise AssertionError("unreachable")
 
     async def _zygote(self, runtime: str) -> _Zygote:
+        if self._is_over:
+            raise SandboxFailed("the jailer ended")
         future = self._zygotes.get(runtime)
         if future is None:
             future = asyncio.get_running_loop().create_future()
@@ -364,6 +386,7 @@ class LinuxSandboxes:
             del self._zygotes[zygote.runtime]
 
     def _jailer_ended(self) -> None:
+        self._is_over = True
         for runtime, future in self._asked:
             self._zygotes.pop(runtime, None)
             if not future.done():
@@ -377,3 +400,4 @@ class LinuxSandboxes:
                 future.result().close()
         self._zygotes.clear()
         self._jailer.close()
+        self._jailer_ended()
