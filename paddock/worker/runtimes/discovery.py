@@ -84,14 +84,15 @@ def ask(path: Path) -> Interpreter | None:
         done = subprocess.run(
             [str(path), "-I", "-S", "-c", _ASK], capture_output=True, timeout=_ANSWER_TIMEOUT_S, check=True, text=True
         )
-        prefix, version = json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
+        prefix, (major, minor, micro) = json.loads(done.stdout)
+        version = (int(major), int(minor), int(micro))
+        real = os.path.realpath(prefix)
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return None
-    real = os.path.realpath(prefix)
-    found = os.path.join(real, "bin", f"python{version[0]}.{version[1]}")
+    found = os.path.join(real, "bin", f"python{major}.{minor}")
     if not os.access(found, os.X_OK):
         return None
-    return Interpreter(executable=found, prefix=real, version=(version[0], version[1], version[2]))
+    return Interpreter(executable=found, prefix=real, version=version)
 
 
 def interpreters() -> dict[str, Interpreter]:

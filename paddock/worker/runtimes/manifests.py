@@ -38,9 +38,14 @@ def load() -> tuple[Family, ...]:
     """Every family, by name. Raises InvalidManifest."""
     families = []
     for path in sorted(FAMILIES.glob("*/manifest.toml")):
-        values = tomllib.loads(path.read_text())
+        try:
+            values = tomllib.loads(path.read_text())
+        except tomllib.TOMLDecodeError as error:
+            raise InvalidManifest(f"{path}: {error}") from error
         for key, value in values.items():
             values[key] = tuple(value) if isinstance(value, list) else value
+            if not isinstance(value, list if key in ("versions", "packages") else str):
+                raise InvalidManifest(f"{path}: {key} is a {type(value).__name__}")
         try:
             family = Family(**values)
         except TypeError as error:
