@@ -91,6 +91,17 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _zygote_asked(data: bytes) -> str:
+    """The runtime of the one command there is, or "" when it is anything else."""
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(message, dict) or message.get("do") != "zygote" or not isinstance(message.get("runtime"), str):
+        return ""
+    return str(message["runtime"])
+
+
 class Jailer:
     """One Paddock's privileged half. `run` returns the exit status for the whole."""
 
@@ -164,6 +175,7 @@ class Jailer:
             linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGTERM)
             linux.unshare(linux.CLONE_NEWNS)
             linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+            linux.drop_bounding_set()  # while we still may
             if not self._settings.rootless:
                 veil.draw([Path(sys.prefix), Path(sys.base_prefix), SOURCE / "paddock", data])
                 os.setgroups([])
@@ -240,8 +252,7 @@ class Jailer:
         data = control.recv(65536)
         if not data:
             return False
-        message = json.loads(data)
-        runtime = self._runtimes.get(message.get("runtime", "")) if message.get("do") == "zygote" else None
+        runtime = self._runtimes.get(_zygote_asked(data))
         if runtime is None:
             control.send(json.dumps({"error": "no such runtime"}).encode())
             return True
@@ -288,6 +299,7 @@ class Jailer:
                 "groups": [self._groups.version, self._groups.paths],
                 "uid_first": uid_first,
                 "rootless": self._settings.rootless,
+                "data_dir": self._settings.data_dir,
                 "code_root": self._settings.code_root,
                 "seccomp": self._filter.hex(),
                 "api_port": self._port,

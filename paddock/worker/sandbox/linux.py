@@ -7,6 +7,7 @@ zygotes, whose interpreters may be any Python from 3.9 on, so it imports nothing
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import platform
@@ -43,10 +44,15 @@ MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
 
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
 PR_SET_SECCOMP = 22
+PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
@@ -64,6 +70,7 @@ SYS_CAPSET = 91 if _ARM else 126
 SYS_OPEN_TREE = 428
 SYS_MOVE_MOUNT = 429
 SYS_CLOSE_RANGE = 436
+SYS_OPENAT2 = 437
 SYS_MOUNT_SETATTR = 442
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -116,6 +123,18 @@ def open_tree_clone(directory_fd: int, path: str, recursive: bool = False) -> in
     if recursive:
         flags |= AT_RECURSIVE
     return _syscall("open_tree", SYS_OPEN_TREE, directory_fd, ctypes.c_char_p(path.encode()), flags)
+
+
+def open_beneath(directory_fd: int, path: str) -> int:
+    """An O_PATH descriptor of the directory `path` below `directory_fd`; OSError when a symbolic link is on the way."""
+    how = struct.pack(
+        "=QQQ",
+        os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+        0,
+        RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    )
+    name = ctypes.c_char_p(path.encode())
+    return _syscall("openat2", SYS_OPENAT2, directory_fd, name, ctypes.c_char_p(how), len(how))
 
 
 class _MountAttr(ctypes.Structure):
@@ -176,10 +195,10 @@ def close_range(first: int) -> None:
         os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
-def prctl(option: int, value: int = 0, third: int = 0) -> None:
+def prctl(option: int, value: int = 0, third: int = 0) -> int:
     zero = ctypes.c_ulong(0)
     result = _libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), ctypes.c_ulong(third), zero, zero)
-    _check(result, f"prctl({option})")
+    return _check(result, f"prctl({option})")
 
 
 def set_process_name(name: str) -> None:
@@ -193,14 +212,22 @@ def die_with_parent() -> None:
     prctl(PR_SET_PDEATHSIG, 9)
 
 
+def drop_bounding_set() -> None:
+    """No capability may ever be gained again. Needs CAP_SETPCAP, unless it is empty already."""
+    for capability in range(64):
+        try:
+            if prctl(PR_CAPBSET_READ, capability):
+                prctl(PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                break  # past the last one this kernel knows
+            raise
+
+
 def drop_capabilities() -> None:
     """Empty every capability set, the bounding set too, and forbid gaining any by execve."""
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
-    for capability in range(64):
-        try:
-            prctl(PR_CAPBSET_DROP, capability)
-        except OSError:
-            break  # past the last one this kernel knows
+    drop_bounding_set()
     header = struct.pack("=Ii", 0x20080522, 0)
     _syscall("capset", SYS_CAPSET, ctypes.c_char_p(header), ctypes.c_char_p(b"\0" * 24))
     prctl(PR_SET_NO_NEW_PRIVS, 1)

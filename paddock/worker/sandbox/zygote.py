@@ -3,7 +3,8 @@
 It is privileged (or root inside a user namespace) and never runs anything untrusted. It obeys four commands from
 the server, all of a closed grammar, so that a server gone bad can ask for nothing beyond them:
 
-    {"do": "spawn",  "cell": n}                                 a new isolated environment, waiting for code
+    {"do": "spawn",  "cell": n, "ahead": bool}                  a new isolated environment, waiting for code;
+                                                                ahead: before it is needed
     {"do": "assign", "cell": n, "code": "<64 hex>", "memory_mb": n, "tmp_mb": n}
                                                                 mount that code into it and set its limits
     {"do": "stop",   "cell": n}                                 end it
@@ -37,6 +38,9 @@ SETTINGS_FD = 4
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _MESSAGE_BYTES_MAX = 65536
 _CELLS_MAX = 10_000
+_CELL_NUMBER_MAX = 2**53
+_MEMORY_MB_MAX = 1 << 20
+_TMP_MB_MAX = 1 << 20
 
 
 class _Slot(NamedTuple):
@@ -51,6 +55,15 @@ class _Cell:
         self.slot = slot
         self.group = group
         self.mounts = mounts  # its mount namespace, opened when first needed; -1 until then
+        self.assigned = False
+
+
+def _whole(message: Dict[str, Any], name: str, least: int, most: int) -> int:
+    """A whole number of a command. Anything else could become part of a path or of a mount's options."""
+    value = message[name]
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} is a whole number from {least} to {most}")
+    return value
 
 
 class Zygote:
@@ -70,6 +83,7 @@ class Zygote:
         self._seccomp = bytes.fromhex(settings["seccomp"])
         self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._own_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._data = os.open(userland.HOST + settings["data_dir"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(server.fileno(), select.POLLIN)
 
@@ -83,22 +97,32 @@ class Zygote:
                 data = self._server.recv(_MESSAGE_BYTES_MAX)
                 if not data:
                     return
-                self._command(json.loads(data))
+                self._command(data)
             self._groups_left = [group for group in self._groups_left if not group.remove()]
 
-    def _command(self, message: Dict[str, Any]) -> None:
-        number = message.get("cell", 0)
+    def _command(self, data: bytes) -> None:
+        doing: Any = None
+        number: Any = None
         try:
-            if message["do"] == "spawn":
-                self._spawn(number)
-            elif message["do"] == "assign":
-                self._assign(number, message)
-            elif message["do"] == "stop":
-                self._stop(number)
-            elif message["do"] == "ping":
+            message = json.loads(data)
+            if not isinstance(message, dict):
+                raise ValueError("a command is an object")
+            doing, number = message.get("do"), message.get("cell")
+            if doing == "ping":
                 self._say({"event": "pong"})
-        except (OSError, KeyError, ValueError) as error:
-            self._say({"event": "failed", "cell": number, "doing": message.get("do"), "error": str(error)})
+                return
+            number = _whole(message, "cell", 0, _CELL_NUMBER_MAX)
+            if doing == "spawn":
+                self._spawn(number, bool(message.get("ahead")))
+            elif doing == "assign":
+                self._assign(number, message)
+            elif doing == "stop":
+                self._stop(number)
+            else:
+                raise ValueError("no such command")
+        except (OSError, KeyError, ValueError, RecursionError) as error:
+            told = {"cell": number if isinstance(number, int) else -1, "doing": str(doing)[:80]}
+            self._say({"event": "failed", "error": str(error), **told})
 
     def _say(self, message: Dict[str, Any], fds: Optional[List[int]] = None) -> None:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
@@ -106,7 +130,7 @@ class Zygote:
 
     # -- making one ---------------------------------------------------------------------------------------------
 
-    def _spawn(self, number: int) -> None:
+    def _spawn(self, number: int, ahead: bool) -> None:
         if number in self._cells or len(self._cells) >= _CELLS_MAX:
             raise ValueError("no such cell may be made")
         slot = self._free.pop() if self._free else self._new_slot()
@@ -116,7 +140,7 @@ class Zygote:
             if self._parent.version:
                 group = Group(self._parent, f"{self._settings['name']}-{number}", userland.HOST)
                 group.limit_processes(self._settings["processes_max"])
-            pid = self._fork(number, slot, group, opened)
+            pid = self._fork(number, slot, group, ahead, opened)
         except OSError:
             self._free.append(slot)
             if group is not None and not group.remove():
@@ -130,7 +154,7 @@ class Zygote:
         self._by_pidfd[pidfd] = number
         self._poll.register(pidfd, select.POLLIN)
 
-    def _fork(self, number: int, slot: _Slot, group: Optional[Group], opened: List[int]) -> int:
+    def _fork(self, number: int, slot: _Slot, group: Optional[Group], ahead: bool, opened: List[int]) -> int:
         """Fork pid 1 of a new pid namespace; its ends of the pipes go to the server at once, with group files."""
         near_channel, far_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         near_control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -153,6 +177,7 @@ class Zygote:
                             user_namespace=slot.user_namespace,
                             seccomp=self._seccomp,
                             api_port=self._settings["api_port"],
+                            ahead=ahead,
                             runtime=self._runtime,
                         )
                     )
@@ -214,17 +239,20 @@ class Zygote:
 
     def _assign(self, number: int, message: Dict[str, Any]) -> None:
         target = self._cells[number]
-        code, memory_mb, tmp_mb = message["code"], int(message["memory_mb"]), int(message["tmp_mb"])
-        if not _DIGEST.match(code):
+        code = message["code"]
+        memory_mb = _whole(message, "memory_mb", 1, _MEMORY_MB_MAX)
+        tmp_mb = _whole(message, "tmp_mb", 1, _TMP_MB_MAX)
+        if not isinstance(code, str) or not _DIGEST.match(code):
             raise ValueError("code is named by its digest")
-        tree = linux.open_tree_clone(linux.AT_FDCWD, f"{userland.HOST}{self._settings['code_root']}/{code}")
+        if target.assigned:
+            raise ValueError("an environment serves the code it was given first, and no other")
+        mounts = self._mounts_of(target)
+        target.assigned = True
+        tree = self._code_tree(code)
         try:
             locked = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
             linux.mount_setattr(tree, "", locked)
-            if target.mounts < 0:
-                path = f"/proc/{target.pid}/ns/mnt"
-                target.mounts = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            linux.setns(target.mounts, linux.CLONE_NEWNS)
+            linux.setns(mounts, linux.CLONE_NEWNS)
             try:
                 linux.move_mount(tree, userland.TASK)
                 size = f"mode=1777,size={tmp_mb}m,nr_inodes=131072"
@@ -236,6 +264,25 @@ class Zygote:
         if target.group is not None and self._parent.has("memory"):
             target.group.limit_memory(memory_mb << 20)
         self._say({"event": "assigned", "cell": number})
+
+    def _code_tree(self, code: str) -> int:
+        """A detached copy of the code's mount. The server owns the directories on the way: no link is followed."""
+        path = f"{os.path.relpath(self._settings['code_root'], self._settings['data_dir'])}/{code}"
+        directory = linux.open_beneath(self._data, path)
+        try:
+            return linux.open_tree_clone(directory, "")
+        finally:
+            os.close(directory)
+
+    def _mounts_of(self, target: _Cell) -> int:
+        """Its mount namespace. ValueError while it still shares ours: what is mounted there, all would see."""
+        if target.mounts < 0:
+            mounts = os.open(f"/proc/{target.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+            if os.path.samestat(os.fstat(mounts), os.fstat(self._own_mounts)):
+                os.close(mounts)
+                raise ValueError("the environment is not ready")
+            target.mounts = mounts
+        return target.mounts
 
     # -- its end ------------------------------------------------------------------------------------------------
 
