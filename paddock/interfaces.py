@@ -125,8 +125,11 @@ class Sandbox(Protocol):
 class Sandboxes(Protocol):
     """How isolation is done."""
 
-    async def start(self, runtime: str) -> Sandbox:
-        """A new sandbox in which the runtime's bootstrap waits for code. Raises SandboxFailed."""
+    async def start(self, runtime: str, ahead: bool = False) -> Sandbox:
+        """A new sandbox in which the runtime's bootstrap waits for code. Raises SandboxFailed.
+
+        ahead: nobody waits for it yet, so its runtime may take the time to prepare itself.
+        """
 
     async def close(self) -> None: ...
 

@@ -37,7 +37,7 @@ CONTROL_FD = 5  # pid 1 and the server: readiness, exits, resets
 _MASKED = "/proc/keys /proc/key-users /proc/kallsyms /proc/modules /proc/timer_list /proc/sysrq-trigger".split()
 _DESCRIPTORS_MAX = 1024
 
-Runtime = Callable[[int, int], None]
+Runtime = Callable[[int, int, bool], None]
 
 
 class Doors(NamedTuple):
@@ -51,6 +51,7 @@ class Doors(NamedTuple):
     user_namespace: int
     seccomp: bytes
     api_port: int
+    ahead: bool  # made before anybody needs it: the runtime may prepare itself
     runtime: Runtime
 
 
@@ -138,7 +139,7 @@ def become(doors: Doors) -> None:
     _tell(doors.control, {"event": "ready"}, [listener.fileno() for listener in listeners])
     _descriptors(doors)
     linux.install_seccomp(doors.seccomp)
-    _Init(doors.runtime).serve()
+    _Init(doors.runtime, doors.ahead).serve()
 
 
 def _tell(control: socket.socket, message: Dict[str, Any], fds: Optional[List[int]] = None) -> None:
@@ -153,8 +154,9 @@ class _Init:
     and with pid 1 the kernel ends everything in the namespace.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, ahead: bool) -> None:
         self._runtime = runtime
+        self._ahead = ahead
         self._child = 0
         self._control = socket.socket(fileno=CONTROL_FD)
         self._wake_in, self._wake_out = os.pipe()
@@ -195,7 +197,7 @@ class _Init:
         _score(0)
         code = 1
         try:
-            self._runtime(CHANNEL_FD, TELEMETRY_FD)
+            self._runtime(CHANNEL_FD, TELEMETRY_FD, self._ahead)
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else (0 if end.code is None else 1)

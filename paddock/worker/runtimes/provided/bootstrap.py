@@ -22,8 +22,12 @@ def preload() -> None:
     gc.freeze()
 
 
-def run(channel_fd: int, telemetry_fd: int) -> None:
-    """Exec the function's bootstrap. When there is none, report it as a failed initialisation and exit."""
+def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
+    """Exec the function's bootstrap. When there is none, report it as a failed initialisation and exit.
+
+    ahead: whether there is time before the assignment; this runtime has nothing to do with it.
+    """
+    del ahead
     channel = Channel(socket.socket(fileno=channel_fd))
     kind, _, body = channel.receive()
     if kind != ASSIGN:
