@@ -239,7 +239,7 @@ while True: time.sleep(1)
 
 def test_out_of_memory(tool: Tool) -> None:
     tool("open('/tmp/kept', 'w').write('kept')")
-    do = "KEPT['x'] = []\nwhile True: KEPT['x'].append(bytearray(os.urandom(1 << 20)))"
+    do = "KEPT['x'] = []\nwhile True: KEPT['x'].append(b'x' * (4 << 20))"
     result = tool(do, LogType="Tail")
     found = failed(result)
     assert found["errorType"] == "Runtime.OutOfMemory"
