@@ -45,6 +45,7 @@ class CodeStore:
         self._busy: dict[str, asyncio.Task[Path]] = {}
         self._held: Counter[str] = Counter()
         self._doomed: set[str] = set()
+        self._present: set[str] = set()
         self._workshop.mkdir(parents=True, exist_ok=True)
         self._sweep(boot_id)
 
@@ -59,6 +60,8 @@ class CodeStore:
         Raises FileNotFoundError (no such blob), InvalidParameterValue (it may not be unpacked), OSError (disk).
         """
         self._doomed.discard(digest)
+        if digest in self._present:
+            return self._directory / digest
         running = self._busy.get(digest)
         if running is None:
             running = asyncio.ensure_future(self._ensure(digest))
@@ -88,6 +91,7 @@ class CodeStore:
             self._doomed.add(digest)
             return
         self._doomed.discard(digest)
+        self._present.discard(digest)
         await asyncio.to_thread(self._remove, self._directory / digest)
 
     async def keep_only(self, digests: Collection[str]) -> None:
@@ -102,10 +106,12 @@ class CodeStore:
     async def _ensure(self, digest: str) -> Path:
         place = self._directory / digest
         if await asyncio.to_thread(place.is_dir):
+            self._present.add(digest)
             return place
         archive = await self._blobs.path(digest)
         bench = self._workshop / str(next(self._numbers))
         await asyncio.to_thread(self._unpack, archive, bench, place)
+        self._present.add(digest)
         return place
 
     def _unpack(self, archive: Path, bench: Path, place: Path) -> None:

@@ -139,10 +139,13 @@ class Environment:
         """Assign the sandbox and initialise. Raises SandboxFailed; a function's failed init is no exception."""
         version = self.version
         try:
-            await self._sandbox.assign(version.code.digest, version.memory_mb, version.ephemeral_mb)
+            assignment = self._sandbox.assign(version.code.digest, version.memory_mb, version.ephemeral_mb)
+            assigning = asyncio.ensure_future(assignment)
+            self._stop_serving = await self._serve(self._http, self._sandbox, version)
+            await self._connect()
+            await assigning
             if self.is_ending:
                 raise SandboxFailed("it was ended while it started")
-            self._stop_serving = await self._serve(self._http, self._sandbox, version)
             self.state = step(self.state, EnvironmentState.INITIALIZING)
             self._journal.init_start()
             failure, took_ms = await self._initialise(self._settings.init_timeout_s)
@@ -166,7 +169,6 @@ class Environment:
         if self._settings.cpu_by_memory:  # Lambda lends the init phase at least one whole vCPU
             self._sandbox.limit_cpu(max(CPU_PERIOD_US, cpu_quota_us(self.version.memory_mb)))
         started = self._clock.monotonic()
-        await self._connect()
         assigned = variables(
             self.version,
             stream=self._journal.stream,
@@ -301,6 +303,7 @@ class Environment:
         """The suppressed init: within the event's own time, billed as its duration."""
         if self._current is None:
             raise AssertionError("no event")
+        await self._connect()
         failure, took_ms = await self._initialise(timeout_s)
         if failure is None:
             return None, took_ms
@@ -393,7 +396,10 @@ class Environment:
 
     def init_failed(self, body: bytes, error_type: str) -> None:
         if self._first_next is not None and not self._first_next.done():
-            self._first_next.set_result(failures.init_failed(body, error_type))
+            nothing_to_run = error_type == failures.INVALID_ENTRYPOINT and not body
+            self._first_next.set_result(
+                failures.no_bootstrap(self._request_id) if nothing_to_run else failures.init_failed(body, error_type)
+            )
 
     def nonsense(self, what: str) -> None:
         log.warning("%s: its runtime sent %s", self.version.version_arn, what)

@@ -217,6 +217,7 @@ class Worker:
             raise AssertionError("unreachable")
         finally:
             self._later(self._code.release(digest))
+            self._refill(version.runtime)  # not earlier: it would compete with the start for the processors
 
     async def _prepared_cell(self, version: FunctionVersion) -> Sandbox:
         await self._code.ensure(version.code.digest)
@@ -282,10 +283,8 @@ class Worker:
 
     async def _cell(self, runtime: str) -> Sandbox:
         waiting = self._cells.setdefault(runtime, deque())
-        sandbox = waiting.popleft() if waiting else None
-        self._refill(runtime)
-        if sandbox is not None:
-            return sandbox
+        if waiting:
+            return waiting.popleft()
         return await self._sandboxes.start(runtime)
 
     async def _warm(self, runtime: str) -> None:
@@ -299,7 +298,9 @@ class Worker:
         self._refill(runtime)
 
     def _refill(self, runtime: str) -> None:
-        ready = {runtime: len(self._cells[runtime])}
+        if self._stopping:
+            return
+        ready = {runtime: len(self._cells.setdefault(runtime, deque()))}
         more = pool.spare_cells(ready, self._cells_starting, self._settings.cells_ready)
         for _ in range(more.get(runtime, 0)):
             self._cells_starting[runtime] += 1
