@@ -31,6 +31,7 @@ EXIT_ERROR = "Runtime.ExitError"
 OUT_OF_MEMORY = "Runtime.OutOfMemory"
 TIMED_OUT = "Sandbox.Timedout"
 TOO_LARGE = "Function.ResponseSizeTooLarge"
+INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +81,10 @@ def oversized(limit_bytes: int) -> Failure:
 def init_failed(body: bytes, error_type: str) -> Failure:
     """What the runtime itself reported; its words go to the caller unchanged."""
     return Failure("init", error_type or "Runtime.Unknown", body)
+
+
+def no_bootstrap(request_id: str) -> Failure:
+    """A custom runtime's package has no bootstrap that can be run."""
+    text = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
+    payload = _payload(INVALID_ENTRYPOINT, f"RequestId: {request_id} Error: {text}")
+    return Failure("init", INVALID_ENTRYPOINT, payload)

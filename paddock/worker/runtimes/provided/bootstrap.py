@@ -40,9 +40,6 @@ def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
     found = [path for path in CANDIDATES if os.path.isfile(path) and os.access(path, os.X_OK)]
     if found:
         os.execve(found[0], [found[0]], settings["environment"])
-    error = {
-        "errorType": "Runtime.InvalidEntrypoint",
-        "errorMessage": f"Couldn't find valid bootstrap(s): [{' '.join(CANDIDATES)}]",
-    }
-    channel.send(FAILED, json.dumps({"type": "Runtime.InvalidEntrypoint"}).encode(), json.dumps(error).encode())
+    # Without a body: the platform words it, for it alone knows which request this is.
+    channel.send(FAILED, json.dumps({"type": "Runtime.InvalidEntrypoint"}).encode())
     os._exit(1)
