@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import json
 import logging
 import os
@@ -120,6 +121,8 @@ async def _run(start: Start) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     app = await App.wire_up(start)
+    gc.collect()
+    gc.freeze()  # models and tables live as long as we do: each full collection would walk them all again
     try:
         print(banner(start), flush=True)
         await stop.wait()
