@@ -211,13 +211,13 @@ class FakeSandbox:
         task = asyncio.get_running_loop().create_task(self._play(script, theirs))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: theirs.close())  # also when it never began
 
     async def _play(self, script: Script, sock: socket.socket) -> None:
-        with sock:
-            try:
-                await script(self, Runtime(sock))
-            except (EOFError, ConnectionError):
-                return
+        try:
+            await script(self, Runtime(sock))
+        except (EOFError, ConnectionError):
+            return
 
     def _end_runtime(self) -> None:
         for task in list(self._tasks):
