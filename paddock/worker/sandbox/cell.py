@@ -34,7 +34,9 @@ CHANNEL_FD = 3  # frames between Paddock and the runtime
 TELEMETRY_FD = 4  # AWS's framed log records
 CONTROL_FD = 5  # pid 1 and the server: readiness, exits, resets
 
-_MASKED = "/proc/keys /proc/key-users /proc/kallsyms /proc/modules /proc/timer_list /proc/sysrq-trigger".split()
+# What tells of the whole machine: its kernel's keys, symbols, timers, command line, and who uses devices when.
+_MASKED = """/proc/keys /proc/key-users /proc/kallsyms /proc/modules /proc/timer_list /proc/sched_debug
+    /proc/latency_stats /proc/interrupts /proc/cmdline /proc/kcore /proc/sysrq-trigger""".split()
 _DESCRIPTORS_MAX = 1024
 
 Runtime = Callable[[int, int, bool], None]
@@ -71,7 +73,7 @@ def _network(api_port: int) -> List[socket.socket]:
 def _mounts() -> None:
     safe = linux.MS_NOSUID | linux.MS_NODEV
     linux.umount_detach("/proc")  # the zygote's
-    linux.mount("proc", "/proc", "proc", safe | linux.MS_NOEXEC)
+    linux.mount("proc", "/proc", "proc", safe | linux.MS_NOEXEC, "hidepid=2")  # pid 1 is not the function's to see
     linux.mount("tmp", "/tmp", "tmpfs", safe, "mode=1777,size=512m,nr_inodes=131072")
     for path in _MASKED:
         if os.path.exists(path):
@@ -108,10 +110,14 @@ def _identity(user_namespace: int) -> None:
     linux.die_with_parent()  # the change of credentials has cleared it
 
 
-def _score(value: int) -> None:
-    """Pid 1 must outlive a memory kill, for it is the one to report it. Lowering needs a privilege; raising none."""
+def _score(file_name: str, value: int) -> None:
+    """Pid 1 must outlive a memory kill, for it is the one to report it. Lowering needs a privilege; raising none.
+
+    It is lowered through oom_adj (-17 to 15), the older file: through oom_score_adj a privileged process lowers the
+    least value of its children as well, and a function could shield itself from the machine's memory killer.
+    """
     try:
-        with open("/proc/self/oom_score_adj", "w") as file:
+        with open("/proc/self/" + file_name, "w") as file:
             file.write(str(value))
     except OSError:
         pass  # rootless: the kernel then picks the largest process, which the runtime is
@@ -130,7 +136,7 @@ def become(doors: Doors) -> None:
     _mounts()
     os.chdir("/")
     os.setsid()
-    _score(-900)
+    _score("oom_adj", -15)
     _limits()
     _identity(doors.user_namespace)
     linux.drop_capabilities()
@@ -194,7 +200,7 @@ class _Init:
         linux.prctl(linux.PR_SET_DUMPABLE, 1)  # else its own /proc/self would be closed to it
         linux.set_process_name("runtime")
         os.setsid()
-        _score(0)
+        _score("oom_score_adj", 0)
         code = 1
         try:
             self._runtime(CHANNEL_FD, TELEMETRY_FD, self._ahead)

@@ -1,8 +1,8 @@
 """The system calls a function may make: an allow list, by purpose, compiled to classic BPF once at start.
 
 How it works. `GROUPS` names every permitted call with the reason for the group; a few calls are permitted by
-argument only (`clone` without new namespaces, `socket` of harmless families, `ioctl` but for terminal injection,
-`personality` for asking). Everything else fails with EPERM; calls newer than this list, and those for which the C
+argument only (`clone` without new namespaces, `socket` of harmless families and protocols, `ioctl` but for terminal
+injection, `personality` for asking). Everything else fails with EPERM; calls newer than this list, and those for which the C
 library has a fallback (clone3, io_uring), fail with ENOSYS so that programs fall back. A foreign architecture's
 calls kill the process. The program is a binary search over call numbers, and the kernel caches the verdicts
 that do not depend on arguments, so its length costs nothing per call.
@@ -60,6 +60,7 @@ FALLBACK = ("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register")
 _ALLOW = 0x7FFF0000
 _EPERM = 0x00050001
 _ENOSYS = 0x00050026
+_EPROTONOSUPPORT = 0x0005005D
 _KILL = 0x80000000
 _LD, _JEQ, _JGE, _JSET, _RET, _JA = 0x20, 0x15, 0x35, 0x45, 0x06, 0x05
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -74,13 +75,22 @@ def _clone() -> list[Instruction]:
 
 
 def _socket() -> list[Instruction]:
-    """AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK for routes only (getaddrinfo and ifaddrs ask there)."""
+    """AF_UNIX; TCP and UDP over IPv4 and IPv6; AF_NETLINK for routes only (getaddrinfo and ifaddrs ask there).
+
+    Other protocols (MPTCP, SCTP, L2TP) are large parts of the kernel that no function needs, some of them modules
+    that asking would load. Programs that would like one fall back when it is not supported.
+    """
     return [
         (_LD, 0, 0, _ARG[0]),
-        (_JEQ, 5, 0, 1),
-        (_JEQ, 4, 0, 2),
-        (_JEQ, 3, 0, 10),
-        (_JEQ, 0, 3, 16),
+        (_JEQ, 10, 0, 1),
+        (_JEQ, 2, 0, 2),
+        (_JEQ, 1, 0, 10),
+        (_JEQ, 5, 8, 16),
+        (_LD, 0, 0, _ARG[2]),
+        (_JEQ, 5, 0, 0),
+        (_JEQ, 4, 0, 6),
+        (_JEQ, 3, 0, 17),
+        (_RET, 0, 0, _EPROTONOSUPPORT),
         (_LD, 0, 0, _ARG[2]),
         (_JEQ, 0, 1, 0),
         (_RET, 0, 0, _ALLOW),
