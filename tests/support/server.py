@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,11 +43,15 @@ def zipped(files: Mapping[str, str | bytes], mode: int = 0o644) -> bytes:
 
 
 class RunningServer:
-    """One `paddock up`. settings: PADDOCK_* without the prefix, such as freeze_after_idle_ms=0."""
+    """One `paddock up`. settings: PADDOCK_* without the prefix, such as freeze_after_idle_ms=0.
 
-    def __init__(self, directory: Path, **settings: object) -> None:
+    launcher: a command that becomes Paddock, such as setpriv with another user.
+    """
+
+    def __init__(self, directory: Path, *, launcher: Sequence[str] = (), **settings: object) -> None:
         self.data_dir = directory / "data"
         self._log = directory / "server.log"
+        self._launcher = launcher
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = ""
@@ -57,7 +61,8 @@ class RunningServer:
     def start(self) -> RunningServer:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PADDOCK_", "AWS_"))}
         environment |= {f"PADDOCK_{name.upper()}": str(value) for name, value in self._settings.items()}
-        command = [sys.executable, "-m", "paddock", "up", "--port", "0", "--data-dir", str(self.data_dir)]
+        command = [*self._launcher, sys.executable, "-m", "paddock", "up"]
+        command += ["--port", "0", "--data-dir", str(self.data_dir)]
         with self._log.open("ab") as log:
             before = self._log.stat().st_size
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)
