@@ -209,6 +209,8 @@ class Environment:
         self._needs_init = True
         self._frames.close()
         self._http.disconnect()
+        if self._settings.cpu_by_memory:  # to end takes time, too, and a fork bomb has used up its share
+            self._sandbox.limit_cpu(CPU_PERIOD_US)
         try:
             async with asyncio.timeout(RESET_TIMEOUT_S):
                 await self._sandbox.reset()

@@ -249,6 +249,8 @@ class _Init:
             self._signal_all(signal.SIGKILL)
             try:
                 os.waitpid(-1, 0)
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass  # a fork bomb leaves a thousand: no new signal to all for each
             except ChildProcessError:
                 break
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -2,10 +2,10 @@
 
 How it works. `GROUPS` names every permitted call with the reason for the group; a few calls are permitted by
 argument only (`clone` without new namespaces, `socket` of harmless families and protocols, `ioctl` but for terminal
-injection, `personality` for asking). Everything else fails with EPERM; calls newer than this list, and those for which the C
-library has a fallback (clone3, io_uring), fail with ENOSYS so that programs fall back. A foreign architecture's
-calls kill the process. The program is a binary search over call numbers, and the kernel caches the verdicts
-that do not depend on arguments, so its length costs nothing per call.
+injection, `personality` for asking). Everything else fails with EPERM; calls newer than this list, and those for
+which the C library has a fallback (clone3, io_uring), fail with ENOSYS so that programs fall back. A foreign
+architecture's calls kill the process. The program is a binary search over call numbers, and the kernel caches the
+verdicts that do not depend on arguments, so its length costs nothing per call.
 
 It is smaller than Docker's default: no System V IPC, message queues, AIO, chroot, setns, mount family, keyrings,
 ptrace and process_vm, bpf, perf, userfaultfd, io_uring, landlock, quotas, clocks, extended attribute writes.
