@@ -130,10 +130,12 @@ def make_parent(hierarchy: Hierarchy, name: str) -> Hierarchy:
 def sweep(hierarchy: Hierarchy, name: str, patience_s: float = 5.0) -> int:
     """Kill whatever a dead Paddock of this name left and remove its groups. Returns how many groups went."""
     removed = 0
-    for base in set(hierarchy.paths.values()):
-        top = os.path.join(base, name)
-        if not os.path.isdir(top):
-            continue
+    tops = [os.path.join(base, name) for base in sorted(set(hierarchy.paths.values()))]
+    for top in tops:
+        # In every hierarchy before waiting in any: on v1 a process leaves none of them while it is frozen in one.
+        for directory, _, _ in os.walk(top):
+            thaw_and_kill(directory)
+    for top in tops:
         for directory, _, _ in os.walk(top, topdown=False):
             deadline = time.monotonic() + patience_s
             while True:
