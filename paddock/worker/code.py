@@ -45,6 +45,7 @@ class CodeStore:
         self._busy: dict[str, asyncio.Task[Path]] = {}
         self._held: Counter[str] = Counter()
         self._doomed: set[str] = set()
+        self._removing: dict[str, asyncio.Future[None]] = {}
         self._present: set[str] = set()
         self._workshop.mkdir(parents=True, exist_ok=True)
         self._sweep(boot_id)
@@ -92,7 +93,10 @@ class CodeStore:
             return
         self._doomed.discard(digest)
         self._present.discard(digest)
-        await asyncio.to_thread(self._remove, self._directory / digest)
+        removing = asyncio.ensure_future(asyncio.to_thread(self._remove, self._directory / digest))
+        self._removing[digest] = removing
+        removing.add_done_callback(lambda _: self._removing.pop(digest, None))
+        await asyncio.shield(removing)
 
     async def keep_only(self, digests: Collection[str]) -> None:
         """Remove every unpacked package that is not among `digests`; for the start, before anything runs."""
@@ -105,6 +109,8 @@ class CodeStore:
 
     async def _ensure(self, digest: str) -> Path:
         place = self._directory / digest
+        if (removing := self._removing.get(digest)) is not None:
+            await asyncio.wait([removing])  # else what is about to go would be taken for present
         if await asyncio.to_thread(place.is_dir):
             self._present.add(digest)
             return place

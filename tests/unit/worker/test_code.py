@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import stat
+import threading
 import zipfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -246,5 +247,29 @@ def test_a_reboot_unpacks_everything_afresh(tmp_path: Path) -> None:
         again = await open_store(tmp_path, blobs, boot="boot-2")
         assert not place.exists()
         assert (await again.ensure(digest) / "f").read_bytes() == b"whole"
+
+    play(tmp_path, story)
+
+
+def test_what_is_being_removed_is_not_taken_for_present(tmp_path: Path) -> None:
+    async def story(store: CodeStore, blobs: FakeBlobs) -> None:
+        digest = blobs.add(zipped(("f.py", b"print()", 0)))
+        await store.ensure(digest)
+        go, remove = threading.Event(), store._remove
+
+        def slowly(place: Path) -> None:
+            assert go.wait(20)
+            remove(place)
+
+        store._remove = slowly  # type: ignore[method-assign]
+        forgetting = asyncio.ensure_future(store.forget(digest))
+        await asyncio.sleep(0)
+        ensuring = asyncio.ensure_future(store.ensure(digest))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not ensuring.done()
+        go.set()
+        await forgetting
+        assert (await ensuring / "f.py").is_file()
 
     play(tmp_path, story)
