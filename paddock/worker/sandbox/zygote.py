@@ -247,8 +247,8 @@ class Zygote:
         if target.assigned:
             raise ValueError("an environment serves the code it was given first, and no other")
         mounts = self._mounts_of(target)
-        target.assigned = True
         tree = self._code_tree(code)
+        target.assigned = True  # from here on it may hold some of it
         try:
             locked = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
             linux.mount_setattr(tree, "", locked)
