@@ -14,11 +14,14 @@ from datetime import datetime
 
 from paddock.interfaces import Sandbox
 from paddock.model.function import FunctionVersion
-from paddock.wire.http1 import Handler, HttpLimits, HttpServer
+from paddock.wire.http1 import Handler, HttpLimits, HttpServer, IncomingRequest
+from paddock.wire.messages import Response
 from paddock.worker import runtime_api
 from paddock.worker.runtime_api import HttpPort
 
 API_CONNECTIONS_MAX = 256
+BODIES_BYTES_MAX = 128 << 20
+"""Of request bodies that one environment may have in the server's memory at a time."""
 
 
 class _Door:
@@ -53,6 +56,32 @@ async def _close(opening: asyncio.Task[HttpServer]) -> None:
     await server.close(0)
 
 
+def _within(bytes_max: int, body_bytes_max: int | None, handler: Handler) -> Handler:
+    """`handler` for requests whose bodies together stay within bytes_max; the rest wait, unread, for their turn.
+
+    A function may open many connections and bring the largest allowed body on each: without this it would choose how
+    much memory the server uses. A body of unknown length counts as the largest allowed one.
+    """
+    left = bytes_max
+    freed = asyncio.Event()
+
+    async def handle(incoming: IncomingRequest) -> Response:
+        nonlocal left, freed
+        declared = incoming.content_length
+        size = min(bytes_max, (body_bytes_max or bytes_max) if declared is None else declared)
+        while left < size:
+            await freed.wait()
+        left -= size
+        try:
+            return await handler(incoming)
+        finally:
+            left += size
+            freed.set()
+            freed = asyncio.Event()
+
+    return handle
+
+
 class Ports:
     """api_for: the handler of Paddock's own API as a function of this version may use it. limits: of that API."""
 
@@ -66,9 +95,10 @@ class Ports:
 
     async def serve(self, port: HttpPort, sandbox: Sandbox, version: FunctionVersion) -> Callable[[], None]:
         """Open both doors; returns what closes them."""
+        api = _within(BODIES_BYTES_MAX, self._limits.body_bytes_max, self._api_for(version))
         doors = (
             _Door(sandbox.runtime_api, port.handle, runtime_api.LIMITS, self._now),
-            _Door(sandbox.aws_api, self._api_for(version), self._limits, self._now),
+            _Door(sandbox.aws_api, api, self._limits, self._now),
         )
 
         def close() -> None:

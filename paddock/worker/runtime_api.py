@@ -83,6 +83,7 @@ class HttpPort:
         self._event: Response | None = None
         self._arrived = asyncio.Event()
         self._generation = 0
+        self._reading = asyncio.Lock()  # one answer at a time is held in memory, however many connections bring one
 
     def invoke(self, invocation: Invocation, deadline_ms: int) -> None:
         self._event = Response(status=200, headers=next_headers(invocation, deadline_ms), body=invocation.payload)
@@ -127,6 +128,10 @@ class HttpPort:
         return self._event
 
     async def _result(self, request: IncomingRequest, request_id: str, kind: str) -> Response:
+        async with self._reading:
+            return await self._read_result(request, request_id, kind)
+
+    async def _read_result(self, request: IncomingRequest, request_id: str, kind: str) -> Response:
         if not request_id or request_id != self._holder.current_request_id:
             return _error(400, "InvalidRequestID", "Invalid request ID")
         try:

@@ -146,3 +146,17 @@ def test_descriptors_pushed_at_the_server_do_not_stay_there(
     neighbour()
     assert open_descriptors(paddock.server_pid) < before + 200  # 4,000 were sent
     assert greedy("pids")["done"]
+
+
+@pytest.mark.parametrize(("where", "declared_mb"), [("runtime", 6), ("/2015-03-31/functions", 60)])
+def test_unfinished_requests_take_little_memory_of_the_server(
+    paddock: RunningServer, neighbour: Callable[[], None], where: str, declared_mb: int
+) -> None:
+    """Sixty large bodies at once that never end."""
+    hoarder = Attacker(paddock, f"hoarder-{declared_mb}")
+    assert hoarder("pids")["done"]
+    before = resident_mb(paddock.server_pid)
+    assert hoarder("hoard", where, 60, declared_mb * MEGABYTE, 5 * MEGABYTE)["done"] > 0
+    assert resident_mb(paddock.server_pid) - before < 100
+    neighbour()
+    paddock.client("lambda").delete_function(FunctionName=hoarder.name)

@@ -94,3 +94,36 @@ def add_address():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         address = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton("10.1.2.3"))
         fcntl.ioctl(sock, 0x8916, struct.pack("16s16s", b"lo:7", address))
+
+
+def hoard(where, connections, declared, each):
+    """Begin many large requests and end none; bytes that were taken from us. where: "runtime" or a path."""
+    import select
+    import time
+
+    if where == "runtime":
+        address = os.environ["AWS_LAMBDA_RUNTIME_API"]
+        path = f"/2018-06-01/runtime/invocation/{os.environ['REQUEST_ID']}/response"
+    else:
+        address, path = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://"), where
+    host, port = address.split(":")
+    head = f"POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {declared}\r\n\r\n".encode()
+    left = {}
+    for _ in range(connections):
+        sock = socket.create_connection((host, int(port)))
+        sock.sendall(head)
+        sock.setblocking(False)
+        left[sock] = each
+    globals()["hoarded"] = list(left)
+    block = b"x" * 65536
+    progress = time.monotonic()
+    while left and time.monotonic() - progress < 1:
+        for sock in select.select([], list(left), [], 0.1)[1]:
+            try:
+                left[sock] -= sock.send(block)
+            except OSError:
+                left[sock] = 0
+            progress = time.monotonic()
+            if left[sock] <= 0:
+                del left[sock]
+    return connections * each - sum(left.values())
