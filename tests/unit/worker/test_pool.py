@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddock.worker.pool import Idle, PoolLimits, PoolView, Refuse, Reuse, Start, assign, expired, spare_cells
+from paddock.worker.keepalive import LINGER_S, KeepAlive
+from paddock.worker.pool import (
+    Idle,
+    PoolLimits,
+    PoolView,
+    Refuse,
+    Reuse,
+    Start,
+    assign,
+    expired,
+    has_room,
+    spare_cells,
+    worth,
+)
 
 MB = 1 << 20
 NEW = 16 * MB
 ROOMY = PoolLimits(environments_max=100, memory_budget_bytes=1 << 40)
 THREE = PoolLimits(environments_max=3, memory_budget_bytes=1 << 40)
+SIX_SECONDS = KeepAlive(prewarm_after_s=0.0, keep_s=6.0)
 
 
 def idle(number: int, key: str, since: float, memory_bytes: int = MB) -> Idle:
@@ -24,8 +41,36 @@ def view(*known: Idle, live: int | None = None, memory_bytes: int = 0) -> PoolVi
 def test_the_pages_example() -> None:
     a, b = idle(1, "a", 0.0), idle(2, "b", 8.0)
     assert assign(("d",), view(a, b, live=3), THREE) == Start(evict=(1,))
-    assert assign(("d",), view(b, live=3), THREE) == Start(evict=(2,))
+    a = dataclasses.replace(a, worth=worth(0.9, 2.0, 50 * MB))
+    b = dataclasses.replace(b, worth=worth(0.99, 0.1, 20 * MB))
+    assert (a.worth * MB, b.worth * MB) == (pytest.approx(0.036), pytest.approx(0.00495))
+    assert assign(("d",), view(a, b, live=3), THREE) == Start(evict=(2,))
+    assert assign(("d",), view(a, live=3), THREE) == Start(evict=(1,))
     assert assign(("d",), view(live=3), THREE) == Refuse()
+
+
+def test_worth_rises_with_likelihood_and_cost_and_falls_with_memory() -> None:
+    least = worth(0.5, 1.0, 100 * MB)
+    assert worth(0.6, 1.0, 100 * MB) > least
+    assert worth(0.5, 1.1, 100 * MB) > least
+    assert worth(0.5, 1.0, 90 * MB) > least
+    assert worth(0.5, 0.0, 0) > 0, "neither a start nor an environment is free"
+
+
+def test_the_worthless_go_first_whoever_was_idle_longer() -> None:
+    old, new = dataclasses.replace(idle(1, "a", 0.0), worth=2.0), dataclasses.replace(idle(2, "b", 9.0), worth=1.0)
+    assert assign(("d",), view(old, new, live=3), THREE) == Start(evict=(2,))
+
+
+def test_a_new_one_is_reckoned_with_what_its_version_holds() -> None:
+    limits = PoolLimits(environments_max=100, memory_budget_bytes=100 * MB)
+    known = view(idle(1, "a", 0.0, 40 * MB), memory_bytes=80 * MB)
+    assert has_room(known, limits)
+    large = dataclasses.replace(known, new_bytes=30 * MB)
+    assert not has_room(large, limits)
+    assert assign(("d",), large, limits) == Start(evict=(1,))
+    assert assign(("d",), dataclasses.replace(large, new_bytes=200 * MB), limits) == Refuse()
+    assert has_room(PoolView(idle=(), live=0, memory_bytes=0, new_bytes=200 * MB), limits), "an empty machine takes any"
 
 
 def test_the_environment_used_last_is_used_again() -> None:
@@ -92,8 +137,25 @@ def test_every_decision(
 
 
 def test_expired_ones_are_those_past_the_timeout() -> None:
-    assert expired([idle(1, "a", 0.0), idle(2, "b", 4.0), idle(3, "c", 5.0)], 10.0, 6.0) == (1, 2)
-    assert expired([], 10.0, 6.0) == ()
+    assert expired([idle(1, "a", 0.0), idle(2, "b", 4.0), idle(3, "c", 5.0)], 10.0, lambda _: SIX_SECONDS) == (1, 2)
+    assert expired([], 10.0, lambda _: SIX_SECONDS) == ()
+
+
+def test_each_version_has_its_own_time() -> None:
+    def keep(key: tuple[str, ...]) -> KeepAlive:
+        return SIX_SECONDS if key == ("a",) else KeepAlive(prewarm_after_s=0.0, keep_s=100.0)
+
+    known = [idle(1, "a", 0.0), idle(2, "b", 0.0)]
+    assert expired(known, 99.0, keep) == (1,)
+    assert expired(known, 100.0, keep) == (1, 2)
+
+
+def test_one_started_ahead_outlives_one_that_has_run_the_event_before() -> None:
+    later = KeepAlive(prewarm_after_s=3600.0, keep_s=300.0)
+    ran, ahead = idle(1, "a", 0.0), dataclasses.replace(idle(2, "a", 0.0), was_started_ahead=True)
+    assert expired([ran, ahead], LINGER_S - 0.1, lambda _: later) == ()
+    assert expired([ran, ahead], LINGER_S, lambda _: later) == (1,)
+    assert expired([ran, ahead], 300.0, lambda _: later) == (1, 2)
 
 
 @given(

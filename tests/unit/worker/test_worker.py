@@ -389,13 +389,13 @@ def test_old_code_ends_at_once_when_idle_and_after_its_event_when_busy() -> None
         await yard.count(environments=3)
         gate.set()
         await busy[0]
-        await yard.worker.retire(version().function_arn, "build-2")
+        await yard.worker.retire(version().function_arn, frozenset({"build-2"}))
         await asyncio.gather(*busy, gate_other)
         await yard.count(environments=1, idle=1)
         assert await yard.run(of=version(build="build-2")) == b"1"
-        await yard.worker.retire(version().function_arn, "build-2")
+        await yard.worker.retire(version().function_arn, frozenset({"build-2"}))
         await yard.count(environments=2, idle=2)
-        await yard.worker.retire(version().function_arn, None)
+        await yard.worker.retire(version().function_arn, frozenset())
         await yard.count(environments=1, idle=1)
 
     played(act)
@@ -405,7 +405,7 @@ def test_an_event_for_old_code_while_its_environment_ends() -> None:
     async def act(yard: Yard) -> None:
         await yard.run()
         yard.sandboxes.made[0].stop = lambda: None  # type: ignore[method-assign]
-        await yard.worker.retire(version().function_arn, "build-2")
+        await yard.worker.retire(version().function_arn, frozenset({"build-2"}))
         assert await yard.run(payload=b"2") == b"2"
         yard.sandboxes.made[0].die()
 
@@ -415,7 +415,7 @@ def test_an_event_for_old_code_while_its_environment_ends() -> None:
 def test_a_function_made_again_after_its_deletion_keeps_its_environments() -> None:
     async def act(yard: Yard) -> None:
         await yard.run()
-        await yard.worker.retire(version().function_arn, None)
+        await yard.worker.retire(version().function_arn, frozenset())
         again = version(build="build-9")
         await yard.run(of=again)
         await yard.run(of=again)
@@ -565,7 +565,7 @@ def test_versions_hold_their_own_packages() -> None:
         await yard.run(of=version(build="build-2", code=other))
         await settle()
         assert +yard.code.held == Counter({DIGEST: 1, "b" * 64: 1})
-        await yard.worker.retire(version().function_arn, "build-2")
+        await yard.worker.retire(version().function_arn, frozenset({"build-2"}))
         await until(lambda: +yard.code.held == Counter({"b" * 64: 1}))
 
     played(act)
