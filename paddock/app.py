@@ -54,6 +54,7 @@ DRAIN_S = 10.0
 STOP_PATIENCE_S = 10.0
 MEMORY_SHARE = 0.8
 PROCESSES_MAX = 1024
+CELLS_GROWTH = 8
 
 
 def up(config: Config, environ: Mapping[str, str]) -> int:
@@ -257,10 +258,14 @@ def _worker_settings(start: Start) -> WorkerSettings:
     config = start.config
     machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     budget_mb = config.memory_budget_mb
+    cells_max = config.cells_ready_per_runtime_max
     budget_bytes = int(machine_bytes * MEMORY_SHARE) if budget_mb is None else budget_mb << 20
     return WorkerSettings(
         cells_ready=config.cells_ready_per_runtime,
+        cells_ready_max=CELLS_GROWTH * config.cells_ready_per_runtime if cells_max is None else cells_max,
         idle_timeout_s=float(config.environment_idle_timeout_s),
+        adaptive=config.keep_alive == "adaptive",
+        keep_s_max=float(config.keep_alive_s_max),
         limits=PoolLimits(environments_max=config.environments_max, memory_budget_bytes=budget_bytes),
         environment=EnvironmentSettings(
             init_timeout_s=float(config.init_timeout_s),

@@ -188,13 +188,32 @@ class Config:
         "info", "How much the server itself writes to standard error.", Choice(("debug", "info", "warning", "error"))
     )
     environment_idle_timeout_s: int = _setting(
-        600, "An execution environment idle for this long is stopped.", Whole(1, 86_400)
+        600,
+        "An execution environment idle for this long is stopped: every one with `keep_alive` fixed; with adaptive, "
+        "those of function versions of which too little is known.",
+        Whole(1, 86_400),
+    )
+    keep_alive: str = _setting(
+        "adaptive",
+        "`adaptive` learns from each function version's idle times how long to keep its environments, and starts one "
+        "ahead of an event that is expected; `fixed` keeps all for `environment_idle_timeout_s`.",
+        Choice(("adaptive", "fixed")),
+    )
+    keep_alive_s_max: int = _setting(
+        14_400, "The longest that `adaptive` may come to, beyond `environment_idle_timeout_s`.", Whole(1, 86_400)
     )
     freeze_after_idle_ms: int = _setting(
         10, "A warm environment idle for this long is frozen until its next event.", Whole(0, 60_000)
     )
     cells_ready_per_runtime: int = _setting(
         2, "Isolated, booted environments kept waiting for code, for each runtime in use.", Whole(0, 256)
+    )
+    cells_ready_per_runtime_max: int | None = _setting(
+        None,
+        "As many wait while cold starts are frequent, as long as the memory budget has room for them. Below "
+        "`cells_ready_per_runtime` it is without effect.",
+        Whole(0, 1024, "8 times `cells_ready_per_runtime`"),
+        "auto",
     )
     environments_max: int = _setting(1000, "Execution environments alive at once, of all functions.", Whole(1, 100_000))
     memory_budget_mb: int | None = _setting(

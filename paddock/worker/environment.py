@@ -100,6 +100,7 @@ class Environment:
         self.number = number
         self.state = EnvironmentState.STARTING
         self.idle_since = 0.0
+        self.was_started_ahead = False
         self.memory_used_bytes = 0
         self.on_terminated: Callable[[Environment], None] | None = None
         self._sandbox = sandbox
@@ -370,8 +371,12 @@ class Environment:
             memory_used_mb=used_mb,
         )
 
-    def _memory_used_mb(self) -> int:
+    def measure_memory(self) -> None:
+        """Bring memory_used_bytes up to date, as every event does at its end."""
         self.memory_used_bytes = self._sandbox.memory_peak_bytes()
+
+    def _memory_used_mb(self) -> int:
+        self.measure_memory()
         return min(self.version.memory_mb, max(1, math.ceil(self.memory_used_bytes / (1 << 20))))
 
     # -- what the runtime tells (frames.RuntimeEvents) -------------------------------------------------------------

@@ -2,39 +2,58 @@
 
 The rule. An event goes to the idle environment of its very version that was used last (so that the rest may grow
 cold); else a new one is started. When the machine holds as many as it may, or they use more memory than the budget,
-the idle environments that were idle longest go first, whoever they belong to. When none is idle the event is refused.
+the idle environments worth least go first, whoever they belong to. When none is idle the event is refused.
+
+    worth = (how likely it is used again soon) x (seconds its start would cost) / (bytes it holds)
+
+as in GreedyDual caches, with the likelihood from the version's own history in place of the cache's ageing. Among
+equals the one idle longest goes.
 
 Worked example, environments_max 3: A idle since 10 s, B idle since 2 s, C busy. An event for a new version D: start,
-and evict A. Another event for D, with C and D busy: start, evict B. A third: refused, everything is busy.
+and evict A, were all else equal. But A is a timer due in a minute (likely, 0.9), takes 2 s to start and holds 50 MB:
+0.9 x 2 / 50 = 0.036 a megabyte; B was invoked once (0.99 by its short idleness), starts in 0.1 s and holds 20 MB:
+0.99 x 0.1 / 20 = 0.005. So B goes. Another event for D, with C and D busy: start, evict A. A third: refused, everything
+is busy.
 
 Caveat: an event that has begun to start an environment waits for that one, even when another grows idle meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from paddock.worker.keepalive import KeepAlive
+
 EnvironmentKey = tuple[str, ...]
+
+NEW_ENVIRONMENT_BYTES = 16 << 20
+"""What a new environment is reckoned with as long as none of its version has been seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """One idle environment. number: its own. since: clock reading when it became idle. memory_bytes: it holds."""
+    """One idle environment. number: its own. since: clock reading when it became idle. memory_bytes: it holds.
+
+    worth: see above; asked for only where one must go. was_started_ahead: of its first event, and had none yet.
+    """
 
     number: int
     key: EnvironmentKey
     since: float
     memory_bytes: int
+    worth: float = 0.0
+    was_started_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolView:
-    """What the decision sees. live: environments of all kinds. memory_bytes: of all of them."""
+    """What the decision sees. live: environments of all kinds. memory_bytes: of all of them. new_bytes: of one more."""
 
     idle: Sequence[Idle]
     live: int
     memory_bytes: int
+    new_bytes: int = NEW_ENVIRONMENT_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +81,8 @@ class Refuse:
 
 Decision = Reuse | Start | Refuse
 
-_NEW_ENVIRONMENT_BYTES = 16 << 20
+_START_S_MIN = 0.001
+_MEMORY_BYTES_MIN = 1 << 20
 
 
 def assign(key: EnvironmentKey, view: PoolView, limits: PoolLimits) -> Decision:
@@ -70,9 +90,11 @@ def assign(key: EnvironmentKey, view: PoolView, limits: PoolLimits) -> Decision:
     fitting = [idle for idle in view.idle if idle.key == key]
     if fitting:
         return Reuse(number=max(fitting, key=lambda idle: idle.since).number)
-    live, memory = view.live, view.memory_bytes + _NEW_ENVIRONMENT_BYTES
+    if has_room(view, limits):
+        return Start()
+    live, memory = view.live, view.memory_bytes + view.new_bytes
     evicted: list[int] = []
-    for idle in sorted(view.idle, key=lambda idle: idle.since):
+    for idle in sorted(view.idle, key=lambda idle: (idle.worth, idle.since)):
         if live < limits.environments_max and memory <= limits.memory_budget_bytes:
             break
         evicted.append(idle.number)
@@ -83,9 +105,24 @@ def assign(key: EnvironmentKey, view: PoolView, limits: PoolLimits) -> Decision:
     return Start(evict=tuple(evicted))
 
 
-def expired(idle: Sequence[Idle], now: float, idle_timeout_s: float) -> tuple[int, ...]:
-    """Environments that have been idle for too long."""
-    return tuple(one.number for one in idle if now - one.since >= idle_timeout_s)
+def has_room(view: PoolView, limits: PoolLimits) -> bool:
+    """Whether one more fits without ending any. Nothing is ever ended for an environment that is started ahead."""
+    fits = view.memory_bytes + view.new_bytes <= limits.memory_budget_bytes
+    return view.live < limits.environments_max and (fits or not view.live)
+
+
+def worth(chance: float, start_s: float, memory_bytes: int) -> float:
+    """Of keeping an idle environment: seconds of waiting that a byte of it is likely to save."""
+    return chance * max(start_s, _START_S_MIN) / max(memory_bytes, _MEMORY_BYTES_MIN)
+
+
+def expired(idle: Sequence[Idle], now: float, keep: Callable[[EnvironmentKey], KeepAlive]) -> tuple[int, ...]:
+    """Environments that have been idle for too long, each by its own version's time."""
+    return tuple(one.number for one in idle if now - one.since >= _keep_s(one, keep(one.key)))
+
+
+def _keep_s(idle: Idle, decision: KeepAlive) -> float:
+    return decision.keep_s if idle.was_started_ahead else decision.after_event_s
 
 
 def spare_cells(ready: Mapping[str, int], starting: Mapping[str, int], wanted: int) -> Mapping[str, int]:

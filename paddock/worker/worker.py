@@ -5,12 +5,17 @@
     retire(arn)       environments of old code end once they are idle
 
 Cells are sandboxes that are booted and isolated already and wait for code; a few per runtime in use are kept, started
-in the background. A cell that has been given code serves that function version and nothing else, ever.
+in the background, more of them while cold starts are frequent. A cell that has been given code serves that function
+version and nothing else, ever.
+
+How long an idle environment is kept, and whether one is started ahead of an event that is expected, is decided for each
+version by how it was used so far (keepalive.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import logging
 import os
@@ -19,13 +24,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from paddock.interfaces import Clock, Ids, LogSink, Sandbox, Sandboxes, SandboxFailed
-from paddock.model.errors import InternalError, TooManyRequests
+from paddock.model.errors import InternalError, ServiceError, TooManyRequests
 from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
-from paddock.worker import pool
+from paddock.worker import demand, pool
 from paddock.worker.code import CodeStore
+from paddock.worker.demand import CellLimits, Demand
 from paddock.worker.environment import Environment, EnvironmentSettings, RuntimeFacts
+from paddock.worker.keepalive import KeepAliveSettings
 from paddock.worker.pool import EnvironmentKey, Idle, PoolLimits, PoolView
+from paddock.worker.rhythms import Rhythms
 from paddock.worker.runtime_api import HttpPort
 
 log = logging.getLogger("paddock.worker")
@@ -37,12 +45,27 @@ ServePorts = Callable[[HttpPort, Sandbox, FunctionVersion], Awaitable[Callable[[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """cells_ready: kept waiting per runtime in use. idle_timeout_s: after which an environment ends."""
+    """cells_ready: kept waiting per runtime in use; up to cells_ready_max (where that is more) by demand.
+
+    idle_timeout_s: after which an environment ends. adaptive: unless the use of its version says another time, of at
+    most keep_s_max, and starts are to be made ahead of events that it foretells.
+    """
 
     cells_ready: int
     idle_timeout_s: float
     limits: PoolLimits
     environment: EnvironmentSettings
+    cells_ready_max: int = 0
+    adaptive: bool = False
+    keep_s_max: float = 86_400.0
+
+    @property
+    def cells(self) -> CellLimits:
+        return CellLimits(least=self.cells_ready, most=max(self.cells_ready, self.cells_ready_max))
+
+    @property
+    def keep_alive(self) -> KeepAliveSettings:
+        return KeepAliveSettings(adaptive=self.adaptive, fixed_s=self.idle_timeout_s, keep_s_max=self.keep_s_max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +124,10 @@ class Worker:
         self._starting = 0
         self._cells: dict[str, deque[Sandbox]] = {}
         self._cells_starting: dict[str, int] = defaultdict(int)
+        self._cells_wanted: dict[str, int] = {}
+        self._demand: dict[str, Demand] = defaultdict(Demand)
+        self._rhythms = Rhythms(settings.keep_alive)
+        self._versions: dict[EnvironmentKey, FunctionVersion] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._retired: set[int] = set()
         self._stopping = False
@@ -116,19 +143,27 @@ class Worker:
         await self._warm(version.runtime)
 
     async def run(self, invocation: Invocation) -> InvocationResult:
-        environment = await self._acquire(invocation.version)
+        key = invocation.version.environment_key
+        self._rhythms.began(key, self._clock.monotonic())
         try:
-            result = await environment.invoke(invocation)
-        except BaseException:
-            environment.shut_down()  # whatever state it is in, nobody may use it again
-            raise
-        self._release(environment)
-        return result
+            environment = await self._acquire(key, invocation.version)
+            try:
+                result = await environment.invoke(invocation)
+            except BaseException:
+                environment.shut_down()  # whatever state it is in, nobody may use it again
+                raise
+            self._release(key, environment)
+            return result
+        finally:
+            self._rhythms.ended(key, self._clock.monotonic())
 
-    async def retire(self, function_arn: str, keep_build: str | None) -> None:
+    async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None:
+        for key, version in list(self._versions.items()):
+            if version.function_arn == function_arn and version.build_id not in keep_builds:
+                del self._versions[key]  # nothing is started ahead of it any more
         for environment in list(self._environments.values()):
             version = environment.version
-            if version.function_arn == function_arn and version.build_id != keep_build:
+            if version.function_arn == function_arn and version.build_id not in keep_builds:
                 self._retired.add(environment.number)  # a busy one ends after its event
                 if environment.is_usable:
                     environment.shut_down()
@@ -136,7 +171,7 @@ class Worker:
     # -- its life -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to end what has been idle for too long."""
+        """Begin to end what has been idle for too long, and to start what will be wanted."""
         self._background(self._reap_loop())
 
     async def stop(self, patience_s: float) -> None:
@@ -165,11 +200,12 @@ class Worker:
 
     # -- finding an environment ---------------------------------------------------------------------------------
 
-    async def _acquire(self, version: FunctionVersion) -> Environment:
-        decision = pool.assign(version.environment_key, self._view(version), self._settings.limits)
+    async def _acquire(self, key: EnvironmentKey, version: FunctionVersion) -> Environment:
+        decision = pool.assign(key, self._view(key), self._settings.limits)
         if isinstance(decision, pool.Reuse):
             environment = self._environments[decision.number]
-            self._idle[version.environment_key].remove(decision.number)
+            environment.was_started_ahead = False
+            self._idle[key].remove(decision.number)
             return environment
         if isinstance(decision, pool.Refuse):
             raise TooManyRequests("ConcurrentInvocationLimitExceeded")
@@ -177,15 +213,25 @@ class Worker:
             self._end_idle(number)
         return await self._start(version)
 
-    def _view(self, version: FunctionVersion) -> PoolView:
-        """The whole picture only when it may be needed: a warm hit looks at its own version's idle ones alone."""
-        fitting = self._idle_of(self._idle.get(version.environment_key, ()))
+    def _view(self, key: EnvironmentKey) -> PoolView:
+        """As much as the decision may need: a warm hit looks at the version's own idle one that was used last, a start
+        with room to spare at sums, and only who must end somebody at everybody.
+        """
+        numbers = self._idle.get(key, ())
+        fitting = self._idle_of(numbers[-1:]) or self._idle_of(numbers)
         if fitting:
             return PoolView(idle=fitting, live=0, memory_bytes=0)
-        idle = [one for numbers in self._idle.values() for one in self._idle_of(numbers)]
+        view = self._sums(key)
+        if pool.has_room(view, self._settings.limits):
+            return view
+        return dataclasses.replace(view, idle=self._all_idle(self._clock.monotonic()))
+
+    def _sums(self, key: EnvironmentKey) -> PoolView:
+        """Without the idle ones."""
         living = [one for one in self._environments.values() if not one.is_ending]
         used = sum(environment.memory_used_bytes for environment in living)
-        return PoolView(idle=idle, live=len(living) + self._starting, memory_bytes=used)
+        new_bytes = self._rhythms.memory_bytes(key)
+        return PoolView(idle=(), live=len(living) + self._starting, memory_bytes=used, new_bytes=new_bytes)
 
     def _idle_of(self, numbers: Sequence[int]) -> list[Idle]:
         """As the pool sees them. One that is ending already is nobody's any more, though it is still here."""
@@ -196,14 +242,25 @@ class Worker:
                 key=environment.version.environment_key,
                 since=environment.idle_since,
                 memory_bytes=environment.memory_used_bytes,
+                was_started_ahead=environment.was_started_ahead,
             )
             for environment in environments
             if environment.is_usable
         ]
 
+    def _all_idle(self, now: float) -> list[Idle]:
+        """Everybody, each with what it is worth."""
+        return [
+            dataclasses.replace(one, worth=self._rhythms.worth(one.key, now - one.since, one.memory_bytes))
+            for numbers in self._idle.values()
+            for one in self._idle_of(numbers)
+        ]
+
     async def _start(self, version: FunctionVersion) -> Environment:
         """A cell that waits, or a new one, becomes an environment of the version."""
         digest = version.code.digest
+        self._versions[version.environment_key[:-1]] = version
+        self._demand[version.runtime] = demand.taken(self._demand[version.runtime], self._clock.monotonic())
         self._code.hold(digest)
         try:
             for attempt in (1, 2):
@@ -247,6 +304,7 @@ class Worker:
         self._environments[number] = environment
         self._code.hold(version.code.digest)  # until it is gone
         environment.on_terminated = self._terminated
+        began = self._clock.monotonic()
         try:
             await environment.start()
         except BaseException:
@@ -254,16 +312,18 @@ class Worker:
             raise
         if not environment.is_usable:
             raise SandboxFailed("it ended while it initialised")
+        self._rhythms.started(version.environment_key, self._clock.monotonic() - began)
         return environment
 
-    def _release(self, environment: Environment) -> None:
+    def _release(self, key: EnvironmentKey, environment: Environment) -> None:
         """After an event: idle again, unless its code is old by now or it did not survive."""
         if not environment.is_usable:
             return
         if self._stopping or environment.number in self._retired:
             environment.shut_down()
             return
-        self._idle[environment.version.environment_key].append(environment.number)
+        self._rhythms.measured(key, environment.memory_used_bytes)
+        self._idle[key].append(environment.number)
 
     def _terminated(self, environment: Environment) -> None:
         number = environment.number
@@ -301,14 +361,18 @@ class Worker:
         if self._stopping:
             return
         ready = {runtime: len(self._cells.setdefault(runtime, deque()))}
-        more = pool.spare_cells(ready, self._cells_starting, self._settings.cells_ready)
+        wanted = self._cells_wanted.get(runtime, self._settings.cells_ready)
+        more = pool.spare_cells(ready, self._cells_starting, wanted)
         for _ in range(more.get(runtime, 0)):
             self._cells_starting[runtime] += 1
             self._background(self._start_cell(runtime))
 
     async def _start_cell(self, runtime: str) -> None:
+        began = self._clock.monotonic()
         try:
             self._keep(runtime, await self._sandboxes.start(runtime, ahead=True))
+            took_s = self._clock.monotonic() - began
+            self._demand[runtime] = demand.became_ready(self._demand[runtime], took_s)
         except SandboxFailed as error:
             log.warning("no spare environment of %s: %s", runtime, error)
         finally:
@@ -330,12 +394,54 @@ class Worker:
     # -- in the background --------------------------------------------------------------------------------------
 
     async def _reap_loop(self) -> None:
-        timeout_s = self._settings.idle_timeout_s
+        interval_s = min(REAP_INTERVAL_S_MAX, max(0.05, self._settings.idle_timeout_s / 4))
         while True:
-            await self._clock.sleep(min(REAP_INTERVAL_S_MAX, max(0.05, timeout_s / 4)))
+            await self._clock.sleep(interval_s)
+            now = self._clock.monotonic()
             idle = [one for numbers in self._idle.values() for one in self._idle_of(numbers)]
-            for number in pool.expired(idle, self._clock.monotonic(), timeout_s):
+            for number in pool.expired(idle, now, self._rhythms.keep):
                 self._end_idle(number)
+            self._start_ahead(now)
+            self._size_cells(now)
+
+    def _start_ahead(self, now: float) -> None:
+        """Of versions whose next event is near, where that needs nobody's memory."""
+        living = {one.version.environment_key[:-1] for one in self._environments.values() if not one.is_ending}
+        for key in self._rhythms.due(now):
+            version = self._versions.get(key)
+            if version is None or key in living:
+                continue
+            if not pool.has_room(self._sums(version.environment_key), self._settings.limits):
+                return
+            self._background(self._start_one_ahead(version))
+
+    async def _start_one_ahead(self, version: FunctionVersion) -> None:
+        key = version.environment_key
+        try:
+            environment = await self._start(version)
+        except ServiceError as error:
+            log.warning("%s: not started ahead: %s", version.version_arn, error)
+            return
+        if self._versions.get(key[:-1]) is not version:
+            environment.shut_down()  # retired meanwhile
+            return
+        environment.was_started_ahead = True
+        environment.measure_memory()
+        self._release(key, environment)
+
+    def _size_cells(self, now: float) -> None:
+        """As many cells of each runtime as its cold starts ask for, one less at a time when they cease."""
+        limits = self._settings.cells
+        used = sum(environment.memory_used_bytes for environment in self._environments.values())
+        for runtime, waiting in self._cells.items():
+            free = self._settings.limits.memory_budget_bytes - used
+            before = self._cells_wanted.get(runtime, limits.least)
+            wanted = demand.wanted(self._demand[runtime], now, before, limits, free)
+            used += wanted * demand.CELL_BYTES
+            self._cells_wanted[runtime] = wanted
+            if len(waiting) > wanted:
+                waiting.popleft().stop()
+            self._refill(runtime)
 
     def _end_idle(self, number: int) -> None:
         environment = self._environments[number]
