@@ -38,6 +38,7 @@ CONTROL_FD = 5  # pid 1 and the server: readiness, exits, resets
 _MASKED = """/proc/keys /proc/key-users /proc/kallsyms /proc/modules /proc/timer_list /proc/sched_debug
     /proc/latency_stats /proc/interrupts /proc/cmdline /proc/kcore /proc/sysrq-trigger""".split()
 _DESCRIPTORS_MAX = 1024
+_PROCESSES_MAX = 1024
 
 Runtime = Callable[[int, int, bool], None]
 
@@ -82,6 +83,8 @@ def _mounts() -> None:
 
 
 def _limits() -> None:
+    """The kernel counts processes per user namespace, which is ours alone: the limit where there is no cgroup."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (_PROCESSES_MAX, _PROCESSES_MAX))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS_MAX, _DESCRIPTORS_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
@@ -137,8 +140,8 @@ def become(doors: Doors) -> None:
     os.chdir("/")
     os.setsid()
     _score("oom_adj", -15)
-    _limits()
     _identity(doors.user_namespace)
+    _limits()
     linux.drop_capabilities()
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     linux.set_process_name("paddock-init")
