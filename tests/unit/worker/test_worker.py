@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -29,6 +28,7 @@ from tests.unit.worker.world import (
     Script,
     echo,
     invocation,
+    open_descriptors,
     serve_nothing,
     settle,
     until,
@@ -118,7 +118,7 @@ def played(act: Callable[[Yard], Awaitable[None]], **settings: Any) -> Yard:
     """Play it on a new yard; afterwards nothing may be left of it."""
 
     async def main() -> Yard:
-        before = set(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         yard = Yard(**settings)
         await act(yard)
         await settle()
@@ -127,7 +127,7 @@ def played(act: Callable[[Yard], Awaitable[None]], **settings: Any) -> Yard:
         assert yard.worker.counts()["environments"] == 0
         assert all(sandbox.is_gone for sandbox in yard.sandboxes.made)
         assert not +yard.code.held, "packages are held by nobody"
-        await until(lambda: set(os.listdir("/proc/self/fd")) == before)
+        await until(lambda: open_descriptors() <= before)
         return yard
 
     return asyncio.run(main())

@@ -116,6 +116,17 @@ async def until(what: Callable[[], object], seconds: float = 20.0) -> None:
         await asyncio.sleep(0.001)
 
 
+def open_descriptors() -> set[tuple[str, str]]:
+    """(number, what it is) of each descriptor of this process."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.add((name, os.readlink(f"/proc/self/fd/{name}")))
+        except FileNotFoundError:
+            continue  # the one of listing itself
+    return found
+
+
 class Runtime:
     """The other end of a channel: what a bootstrap would read and write, as coroutines."""
 
