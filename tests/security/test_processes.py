@@ -74,6 +74,11 @@ def test_orphans_are_reaped(inside: Attacker) -> None:
     assert inside("orphans", 50) == {"done": 0}
 
 
+def test_the_machines_name_is_not_told(inside: Attacker) -> None:
+    assert inside("read", "/proc/sys/kernel/hostname") == {"done": "169-254-100-1\n"}
+    assert inside("read", "/etc/hostname") == "ENOENT"
+
+
 def test_the_environment_variables_of_paddock_are_not_there(paddock: RunningServer, inside: Attacker) -> None:
     names = set(inside("own_environment")["done"])
     assert not [name for name in names if name.startswith(("PADDOCK", "PYTEST", "SSH", "HOME", "USER"))]
