@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from paddock.interfaces import Sandbox
 from paddock.wire.http1 import HttpLimits, IncomingRequest
-from paddock.wire.messages import Response
-from paddock.worker.ports import Ports
+from paddock.wire.messages import Headers, Response
+from paddock.worker.ports import Ports, _within
 from paddock.worker.runtime_api import HttpPort
 from tests.unit.worker.test_runtime_api import Holder
-from tests.unit.worker.world import START, open_descriptors, until, version
+from tests.unit.worker.world import START, open_descriptors, settle, until, version
 
 
 class House:
@@ -87,3 +87,30 @@ def test_closing_cuts_a_poll_off() -> None:
         assert isinstance(result[0], bytes | ConnectionError)
 
     played(act)
+
+
+def test_bodies_wait_for_room_and_the_largest_one_gets_its_turn() -> None:
+    async def main() -> None:
+        inside: list[str] = []
+        gate = asyncio.Event()
+
+        async def handler(request: IncomingRequest) -> Response:
+            inside.append(request.path)
+            await gate.wait()
+            return Response(status=200)
+
+        bounded = _within(100, 60, handler)
+
+        def arrives(path: str, length: int | None) -> asyncio.Future[Response]:
+            request = IncomingRequest(method="POST", path=path, headers=Headers(), content_length=length)
+            return asyncio.ensure_future(bounded(request))
+
+        first = [arrives("/60", 60), arrives("/unknown", None), arrives("/40", 40), arrives("/0", 0)]
+        await settle()
+        assert inside == ["/60", "/40", "/0"]
+        gate.set()
+        answers = await asyncio.wait_for(asyncio.gather(*first, arrives("/huge", 10_000)), 20)
+        assert [answer.status for answer in answers] == [200] * 5
+        assert sorted(inside[3:]) == ["/huge", "/unknown"]
+
+    asyncio.run(main())
