@@ -184,7 +184,7 @@ class App:
         catalogue = Catalogue(
             store=store, blobs=blobs, unpacked=code, fleet=worker, clock=clock, ids=ids, quotas=quotas
         )
-        dispatcher = Dispatcher(worker, quotas)
+        dispatcher = Dispatcher(worker, quotas, catalogue)
         downloads = Downloads(base_url=start.endpoint, key=bytes.fromhex(ids.hex(64)), blobs=blobs, clock=clock)
         desks = {
             "lambda": lambda_.Desk(

@@ -70,8 +70,8 @@ class Fleet(Protocol):
     async def run(self, invocation: Invocation) -> InvocationResult:
         """Run one invocation to its end. Function errors are results; only Paddock's own failures raise."""
 
-    async def retire(self, function_arn: str, keep_build: str | None) -> None:
-        """Stop idle environments of the function except those of `keep_build`; busy ones end after their event."""
+    async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None:
+        """Stop idle environments of the function except those of `keep_builds`; busy ones end after their event."""
 
     def runtimes(self) -> Sequence[str]:
         """Runtime identifiers that this fleet can start (python3.12, ...)."""

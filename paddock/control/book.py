@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 from paddock.model.errors import CodeStorageExceeded
-from paddock.model.function import Function
+from paddock.model.function import Function, FunctionVersion
 
 Key = tuple[str, str, str]
 """(account, region, name)"""
+
+Place = tuple[str, str]
+"""(account, region)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +28,16 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VersionPage:
+    """Some versions: by name, and of one function `$LATEST` and then ascending. `more`: others follow the last one."""
+
+    versions: tuple[FunctionVersion, ...]
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What an account uses in a region. code_bytes counts zips, one per function."""
+    """What an account uses in a region. code_bytes counts zips, one per version of each function."""
 
     code_bytes: int
     functions: int
@@ -39,8 +52,10 @@ class Book:
     """Functions by account and region, then by name. Nothing here waits."""
 
     def __init__(self) -> None:
-        self._places: dict[tuple[str, str], dict[str, Function]] = {}
-        self._arriving: Counter[tuple[str, str]] = Counter()
+        self._places: dict[Place, dict[str, Function]] = {}
+        self._arriving: Counter[Place] = Counter()
+        self._code_bytes: Counter[Place] = Counter()
+        self._reserved: Counter[Place] = Counter()
 
     def __iter__(self) -> Iterator[Function]:
         return (function for place in list(self._places.values()) for function in list(place.values()))
@@ -55,13 +70,17 @@ class Book:
         place = self._places.setdefault((account, region), {})
         before = place.get(name)
         place[name] = function
+        self._count((account, region), before, -1)
+        self._count((account, region), function, 1)
         return before
 
     def remove(self, key: Key) -> Function | None:
         place = self._places.get(key[:2], {})
         removed = place.pop(key[2], None)
+        self._count(key[:2], removed, -1)
         if not place:
-            self._places.pop(key[:2], None)
+            for counted in (self._places, self._code_bytes, self._reserved):
+                counted.pop(key[:2], None)
         return removed
 
     def page(self, account: str, region: str, *, after: str, items_max: int) -> Page:
@@ -72,9 +91,23 @@ class Book:
         more = len(names) > len(shown)
         return Page(functions=tuple(place[name] for name in shown), next_name=shown[-1] if more and shown else "")
 
-    def usage(self, account: str, region: str) -> Usage:
+    def version_page(self, account: str, region: str, *, after: tuple[str, int], items_max: int) -> VersionPage:
+        """Up to items_max versions of all functions after (name, number); $LATEST has the number 0."""
         place = self._places.get((account, region), {})
-        return Usage(code_bytes=sum(f.latest.code.size_bytes for f in place.values()), functions=len(place))
+        # Each function has at least one version: so many suffice for a page, one to see that more follow, and `after`.
+        names = heapq.nsmallest(items_max + 2, (name for name in place if name >= after[0]))
+        following = (
+            version for name in names for version in versions_after(place[name], after[1] if name == after[0] else -1)
+        )
+        return first_versions(following, items_max)
+
+    def usage(self, account: str, region: str) -> Usage:
+        place = (account, region)
+        return Usage(code_bytes=self._code_bytes[place], functions=len(self._places.get(place, {})))
+
+    def reserved(self, account: str, region: str) -> int:
+        """The sum of reserved concurrency of all functions."""
+        return self._reserved[account, region]
 
     @contextmanager
     def room_for(self, account: str, region: str, more_bytes: int, bytes_max: int) -> Iterator[None]:
@@ -91,3 +124,20 @@ class Book:
             yield
         finally:
             self._arriving[place] -= more_bytes
+
+    def _count(self, place: Place, function: Function | None, sign: int) -> None:
+        if function is not None:
+            self._code_bytes[place] += sign * function.code_bytes
+            self._reserved[place] += sign * (function.reserved_concurrency or 0)
+
+
+def versions_after(function: Function, number: int) -> Iterator[FunctionVersion]:
+    """The function's versions that follow `number`, where $LATEST is 0 and stands first."""
+    if number < 0:
+        yield function.latest
+    yield from (version for version in function.versions.values() if int(version.version) > number)
+
+
+def first_versions(versions: Iterator[FunctionVersion], items_max: int) -> VersionPage:
+    shown = tuple(islice(versions, items_max))
+    return VersionPage(versions=shown, more=next(versions, None) is not None)

@@ -4,6 +4,7 @@ How a change goes. It is checked, its zip is stored (durable), its row is commit
 copy in memory change and the caller get an answer. After a kill anywhere in between the store alone is believed:
 no half function, and a zip nobody refers to is collected at start. Then, in the background, the fleet makes the
 version startable and a second commit settles it (paddock/control/states.py); a restart takes that up again.
+Publishing from what serves already has nothing to prepare, and is settled by its one commit.
 
 Changes of one function follow each other, each under the function's lock; changes of different functions share the
 store's group commit. A change whose caller goes away is finished all the same, since half of it may be durable.
@@ -14,20 +15,23 @@ Reads and `resolve` look only at memory and do not wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from paddock.control import lookup, records, rules, states
-from paddock.control.book import Book, Key, Page, Usage, key_of
+from paddock.control import aliases, listing, lookup, publishing, records, rules, states
+from paddock.control.aliases import AliasChange
+from paddock.control.book import Book, Key, Page, Usage, VersionPage, key_of
 from paddock.control.changes import Change, NewFunction
+from paddock.control.listing import AliasPage
 from paddock.control.shelf import CodeShelf, Unpacked, digests_of
 from paddock.interfaces import Blobs, Clock, Fleet, Ids, Store, Tx
+from paddock.model.alias import Alias
 from paddock.model.arn import FunctionRef
 from paddock.model.errors import InternalError, RequestEntityTooLarge, ResourceConflict, ServiceError
-from paddock.model.function import Function, FunctionVersion
+from paddock.model.function import Function, FunctionVersion, State
 from paddock.model.package import inspect
 from paddock.model.quotas import Quotas
 
@@ -35,6 +39,8 @@ T = TypeVar("T")
 
 RETRY_S = 1.0
 BUILD_ID_DIGITS = 32
+DRAW_DIGITS = 12
+DRAWS = 1 << 4 * DRAW_DIGITS
 
 
 class Catalogue:
@@ -56,14 +62,13 @@ class Catalogue:
 
     async def start(self) -> None:
         """Load everything, delete code nobody refers to, and take up what an earlier process left unsettled."""
-        for row in await self._store.read(lambda tx: tx.rows("functions_all")):
-            function = records.function_of(row)
+        for function in await self._store.read(records.load):
             self._book.put(function)
             self._shelf.use(digests_of(function))
         await self._shelf.collect_orphans()
         for function in self._book:
-            if states.is_unsettled(function):
-                self._settle_later(function)
+            for version in states.unsettled(function):
+                self._settle_later(version)
 
     async def stop(self) -> None:
         """Finish changes under way; what is not settled yet goes on after the next start."""
@@ -74,78 +79,175 @@ class Catalogue:
             await asyncio.wait(tasks)
 
     def get(self, ref: FunctionRef) -> Function:
-        """Raises ResourceNotFound."""
-        return lookup.find(self._book, ref)
+        """The function of which `ref` names a version or an alias. Raises ResourceNotFound."""
+        return lookup.find(self._book, ref)[0]
+
+    def version(self, ref: FunctionRef) -> FunctionVersion:
+        """The version that `ref` names, as reads show it. Raises ResourceNotFound."""
+        return lookup.find(self._book, ref)[1]
 
     def resolve(self, ref: FunctionRef) -> FunctionVersion:
-        """What an Invoke of `ref` runs. Raises ResourceNotFound, or ResourceConflict while Pending or Failed."""
-        return lookup.runnable(self._book, ref)
+        """What an Invoke of `ref` runs; of an alias with weights, drawn anew each time.
+
+        Raises ResourceNotFound, or ResourceConflict while Pending or Failed.
+        """
+        return lookup.runnable(self._book, ref, self._draw)
 
     def list(self, account: str, region: str, *, after: str = "", items_max: int | None = None) -> Page:
         """One page of functions in order of their names, beginning after the name `after`."""
-        page_max = self._quotas.page_items_max
-        return self._book.page(account, region, after=after, items_max=min(items_max or page_max, page_max))
+        return self._book.page(account, region, after=after, items_max=self._page_items(items_max))
+
+    def list_all_versions(
+        self, account: str, region: str, *, after: tuple[str, int] = ("", -1), items_max: int | None = None
+    ) -> VersionPage:
+        """One page of the versions of all functions, after (name, number); the number of $LATEST is 0."""
+        return self._book.version_page(account, region, after=after, items_max=self._page_items(items_max))
+
+    def list_versions(self, ref: FunctionRef, *, after: int = -1, items_max: int | None = None) -> VersionPage:
+        """One page of a function's versions after a number; that of $LATEST, which comes first, is 0."""
+        function = lookup.unqualified(self._book, ref)
+        return listing.versions(function, after=after, items_max=self._page_items(items_max))
+
+    def list_aliases(
+        self, ref: FunctionRef, *, version: str = "", after: str = "", items_max: int | None = None
+    ) -> AliasPage:
+        """One page of a function's aliases, of all or of those whose primary version is `version`, after a name."""
+        function = lookup.unqualified(self._book, ref)
+        return listing.aliases(function, version=version, after=after, items_max=self._page_items(items_max))
+
+    def alias(self, ref: FunctionRef, name: str) -> Alias:
+        """Raises ResourceNotFound."""
+        return lookup.alias_of(self._book, ref, name)
+
+    def reservation(self, ref: FunctionRef) -> int | None:
+        """GetFunctionConcurrency's answer. Raises ResourceNotFound, InvalidParameterValue."""
+        return lookup.strictly_unqualified(self._book, ref).reserved_concurrency
+
+    def reserved(self, account: str, region: str, name: str) -> int | None:
+        """How many concurrent executions are kept for the function; None without a reservation, or a function."""
+        function = self._book.get((account, region, name))
+        return None if function is None else function.reserved_concurrency
+
+    def reserved_by_all(self, account: str, region: str) -> int:
+        """How many of the account's concurrent executions are kept for single functions."""
+        return self._book.reserved(account, region)
 
     def usage(self, account: str, region: str) -> Usage:
         return self._book.usage(account, region)
 
-    async def create_function(self, new: NewFunction, content: bytes) -> Function:
-        """Pending when this returns. Raises ResourceConflict, InvalidParameterValue, RequestEntityTooLarge, ..."""
+    async def create_function(self, new: NewFunction, content: bytes, *, publish: bool = False) -> Function:
+        """Pending when this returns, and so is its first version if it is published.
+
+        Raises ResourceConflict, InvalidParameterValue, RequestEntityTooLarge, ...
+        """
         rules.check_name(new.name, self._quotas)
         version = self._first_version(new)
         rules.check_version(version, self._quotas)
         tags = rules.merged_tags({}, new.tags, self._quotas)
         self._check_absent(key_of(Function(latest=version)))
         unzipped = await self._inspect(content)
-        return await self._undisturbed(self._create(Function(latest=version, tags=tags), content, unzipped))
+        return await self._undisturbed(self._create(Function(latest=version, tags=tags), content, unzipped, publish))
 
     async def update_code(
-        self, ref: FunctionRef, content: bytes, *, revision_id: str = "", dry_run: bool = False
+        self, ref: FunctionRef, content: bytes, *, revision_id: str = "", publish: bool = False, dry_run: bool = False
     ) -> Function:
-        """InProgress when this returns; with dry_run everything is checked and nothing changes."""
+        """InProgress when this returns; with dry_run everything is checked and nothing changes.
+
+        With publish the function's newest version is the code just sent, Pending unless it was published before.
+        """
         lookup.updatable(self._book, ref, revision_id)
         unzipped = await self._inspect(content)
         if dry_run:
             return lookup.updatable(self._book, ref, revision_id)
-        return await self._undisturbed(self._update_code(ref, content, unzipped, revision_id))
+        return await self._undisturbed(self._update_code(ref, content, unzipped, revision_id, publish))
 
     async def update_configuration(self, ref: FunctionRef, change: Change, *, revision_id: str = "") -> Function:
         """InProgress when this returns. The change is applied to what is set by then."""
         return await self._undisturbed(self._update_configuration(ref, change, revision_id))
 
+    async def publish_version(
+        self, ref: FunctionRef, *, description: str | None = None, code_sha256: str = "", revision_id: str = ""
+    ) -> FunctionVersion:
+        """The frozen `$LATEST`: a new version, or the newest one if nothing has changed since.
+
+        Raises ResourceConflict, PreconditionFailed, InvalidParameterValue (code_sha256), CodeStorageExceeded.
+        """
+        return await self._undisturbed(self._publish(ref, description, code_sha256, revision_id))
+
     async def delete_function(self, ref: FunctionRef) -> None:
-        """Raises ResourceNotFound, and InvalidParameterValue for a qualifier that cannot be deleted."""
-        if lookup.deletable(self._book, ref) is not None:
+        """The function, or the version that is named; a version that is not there is no error.
+
+        Raises ResourceNotFound, ResourceConflict (an alias needs it), InvalidParameterValue for other qualifiers.
+        """
+        function = lookup.deletable(self._book, ref)
+        if not ref.qualifier:
             await self._undisturbed(self._delete(ref))
+        elif ref.qualifier in function.versions:
+            await self._undisturbed(self._delete_version(ref))
+
+    async def create_alias(self, ref: FunctionRef, name: str, change: AliasChange) -> Alias:
+        """Raises ResourceConflict, ResourceNotFound (a version), InvalidParameterValue (its routing)."""
+        limit = self._quotas.aliases_per_function_max
+        changed = await self._change(
+            ref, lambda f: aliases.created(f, name, change, revision_id=self._ids.uuid(), aliases_max=limit)
+        )
+        return changed.aliases[name]
+
+    async def update_alias(self, ref: FunctionRef, name: str, change: AliasChange, *, revision_id: str = "") -> Alias:
+        """Raises ResourceNotFound, PreconditionFailed, InvalidParameterValue (its routing)."""
+        changed = await self._change(
+            ref,
+            lambda f: aliases.updated(
+                f, name, change, expected_revision_id=revision_id, revision_id=self._ids.uuid()
+            ),
+        )  # fmt: skip
+        return changed.aliases[name]
+
+    async def delete_alias(self, ref: FunctionRef, name: str) -> None:
+        """An alias that is not there is no error."""
+        await self._change(ref, lambda f: aliases.deleted(f, name))
+
+    async def reserve(self, ref: FunctionRef, executions: int | None) -> None:
+        """Keep that many concurrent executions for the function; None keeps none apart.
+
+        Raises ResourceNotFound, and InvalidParameterValue when too few would be left for all others.
+        """
+        lookup.strictly_unqualified(self._book, ref)
+        await self._undisturbed(self._reserve(ref, executions))
 
     def list_tags(self, ref: FunctionRef) -> Mapping[str, str]:
         return lookup.unqualified(self._book, ref).tags
 
     async def tag(self, ref: FunctionRef, tags: Mapping[str, str]) -> None:
         more = rules.nonempty_tags(tags)
-        await self._undisturbed(self._retag(ref, lambda now: rules.merged_tags(now, more, self._quotas)))
+        await self._retag(ref, lambda now: rules.merged_tags(now, more, self._quotas))
 
     async def untag(self, ref: FunctionRef, keys: Collection[str]) -> None:
-        await self._undisturbed(self._retag(ref, lambda now: {k: v for k, v in now.items() if k not in keys}))
+        await self._retag(ref, lambda now: {k: v for k, v in now.items() if k not in keys})
 
     # Changes: each runs to its end in a task of its own.
 
-    async def _create(self, function: Function, content: bytes, unzipped: int) -> Function:
-        latest = function.latest
-        async with self._lock(key_of(function)), self._shelf.stored(content, unzipped) as code:
-            self._check_absent(key_of(function))
-            with self._room(latest, code.size_bytes):
-                created = replace(function, latest=replace(latest, code=code))
+    async def _create(self, function: Function, content: bytes, unzipped: int, publish: bool) -> Function:
+        account, region, name = key = key_of(function)
+        async with self._lock(key), self._shelf.stored(content, unzipped) as code:
+            self._check_absent(key)
+            last_version = await self._read(lambda tx: records.last_version(tx, account, region, name))
+            latest = replace(function.latest, code=code)
+            created = replace(function, latest=latest, last_version=last_version)
+            if publish:
+                created = publishing.with_version(created, self._frozen(created, None))
+            with self._room(latest, created.code_bytes):
                 await self._commit(created)
-        self._settle_later(created)
+        self._settle_later(*states.unsettled(created))
         return created
 
-    async def _update_code(self, ref: FunctionRef, content: bytes, unzipped: int, revision_id: str) -> Function:
+    async def _update_code(
+        self, ref: FunctionRef, content: bytes, unzipped: int, revision_id: str, publish: bool
+    ) -> Function:
         async with self._lock((ref.account, ref.region, ref.name)):
             before = lookup.updatable(self._book, ref, revision_id)
             async with self._shelf.stored(content, unzipped) as code:
-                with self._room(before.latest, code.size_bytes - before.latest.code.size_bytes):
-                    return await self._begin_update(before, replace(before.latest, code=code))
+                return await self._begin_update(before, replace(before.latest, code=code), publish)
 
     async def _update_configuration(self, ref: FunctionRef, change: Change, revision_id: str) -> Function:
         async with self._lock((ref.account, ref.region, ref.name)):
@@ -154,7 +256,7 @@ class Catalogue:
             rules.check_version(changed, self._quotas)
             return await self._begin_update(before, changed)
 
-    async def _begin_update(self, before: Function, changed: FunctionVersion) -> Function:
+    async def _begin_update(self, before: Function, changed: FunctionVersion, publish: bool = False) -> Function:
         latest = states.updating(
             changed,
             revision_id=self._ids.uuid(),
@@ -162,44 +264,89 @@ class Catalogue:
             now=self._clock.now(),
         )
         function = replace(before, latest=latest)
-        await self._commit(function)
-        self._settle_later(function)
+        waiting = [latest]
+        if publish and publishing.already_published(function) is None:
+            version = self._frozen(function, None)
+            function = publishing.with_version(function, version)
+            waiting.append(version)
+        with self._room(latest, function.code_bytes - before.code_bytes):
+            await self._commit(function)
+        self._settle_later(*waiting)
         return function
+
+    async def _publish(
+        self, ref: FunctionRef, description: str | None, code_sha256: str, revision_id: str
+    ) -> FunctionVersion:
+        async with self._lock((ref.account, ref.region, ref.name)):
+            before = lookup.updatable(self._book, ref, revision_id)
+            publishing.check_code(before, code_sha256)
+            same = publishing.already_published(before)
+            if same is not None:
+                return same
+            version = self._frozen(before, description)
+            after = publishing.with_version(states.revised(before, self._ids.uuid()), version)
+            with self._room(version, version.code.size_bytes):
+                await self._commit(after)
+        if version.state is State.PENDING:
+            self._settle_later(version)
+        return version
 
     async def _delete(self, ref: FunctionRef) -> None:
         key = (ref.account, ref.region, ref.name)
         async with self._lock(key):
-            lookup.unqualified(self._book, ref)
-            account, region, name = key
-            await self._write(lambda tx: tx.run("function_delete", account=account, region=region, name=name))
+            function = lookup.unqualified(self._book, ref)
+            await self._write(records.deletion(function))
             removed = self._book.remove(key)
-        await self._fleet.retire(ref.function_arn, None)
+        await self._fleet.retire(ref.function_arn, frozenset())
         await self._shelf.release(digests_of(removed))
 
+    async def _delete_version(self, ref: FunctionRef) -> None:
+        whole = replace(ref, qualifier="")
+        function = await self._changed(whole, lambda f: publishing.without_version(f, ref.qualifier))
+        await self._fleet.retire(ref.function_arn, function.builds)
+
+    async def _reserve(self, ref: FunctionRef, executions: int | None) -> None:
+        account, region = ref.account, ref.region
+        # One at a time in a place, so that two reservations cannot pass together where only one may.
+        async with self._lock((account, region, "")):
+            current = self.reserved(account, region, ref.name) or 0
+            if executions is not None:
+                rules.check_reservation(executions, current, self.reserved_by_all(account, region), self._quotas)
+            await self._changed(ref, lambda f: replace(f, reserved_concurrency=executions))
+
     async def _retag(self, ref: FunctionRef, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+        await self._change(ref, lambda f: replace(states.revised(f, self._ids.uuid()), tags=change(f.tags)))
+
+    async def _change(self, ref: FunctionRef, decide: Callable[[Function], Function]) -> Function:
+        """Replace a function by what `decide` makes of it. The function afterwards."""
+        return await self._undisturbed(self._changed(ref, decide))
+
+    async def _changed(self, ref: FunctionRef, decide: Callable[[Function], Function]) -> Function:
         async with self._lock((ref.account, ref.region, ref.name)):
             before = lookup.unqualified(self._book, ref)
-            latest = replace(before.latest, revision_id=self._ids.uuid())
-            # What serves is the same configuration, so its revision follows; its build, and so its warm
-            # environments, stay.
-            serving = latest if before.serving == before.latest else before.serving
-            await self._commit(replace(before, latest=latest, serving=serving, tags=change(before.tags)))
+            after = decide(before)
+            if after is not before:
+                await self._commit(after)
+        return after
 
     # Settling: from Pending or InProgress to where it ends.
 
-    def _settle_later(self, function: Function) -> None:
-        task = asyncio.get_running_loop().create_task(self._settle(function.latest))
+    def _settle_later(self, *waiting: FunctionVersion) -> None:
+        task = asyncio.get_running_loop().create_task(self._settle(waiting))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _settle(self, version: FunctionVersion) -> None:
-        outcome = await self._prepare(version)
-        key = (version.account, version.region, version.name)
-        while not await self._settled(key, version.build_id, outcome):
+    async def _settle(self, waiting: Sequence[FunctionVersion]) -> None:
+        """Bring versions of one function, with the same code and runtime, to where they end, all at once."""
+        first = waiting[0]
+        outcome = await self._prepare(first)
+        key = (first.account, first.region, first.name)
+        while not await self._settled(key, waiting, outcome):
             # The disk is full. Waiting is all one can do: the state must not be shown before it is durable.
             await self._clock.sleep(RETRY_S)
-        if not outcome.code:
-            await self._fleet.retire(version.function_arn, version.build_id)
+        function = self._book.get(key)
+        if function is not None and not outcome.code:
+            await self._fleet.retire(first.function_arn, function.builds)
 
     async def _prepare(self, version: FunctionVersion) -> states.Outcome:
         try:
@@ -212,14 +359,17 @@ class Catalogue:
             return states.failure(error)
         return states.Outcome()
 
-    async def _settled(self, key: Key, build_id: str, outcome: states.Outcome) -> bool:
-        """Commit the end of this build. False when the store cannot be written."""
+    async def _settled(self, key: Key, waiting: Sequence[FunctionVersion], outcome: states.Outcome) -> bool:
+        """Commit the end of these versions. False when the store cannot be written."""
         async with self._lock(key):
-            function = self._book.get(key)
-            if function is None or function.latest.build_id != build_id:
-                return True  # deleted meanwhile, or even created anew
+            before = self._book.get(key)
+            if before is None:
+                return True  # deleted meanwhile
+            after = states.settled(before, waiting, outcome, self._ids.uuid)
+            if after is before:
+                return True  # created anew meanwhile
             try:
-                await self._commit(states.settled(function, outcome, self._ids.uuid()))
+                await self._commit(after)
             except InternalError:
                 return False
         return True
@@ -243,6 +393,21 @@ class Catalogue:
         )
         return states.creating(settings.applied(blank))
 
+    def _frozen(self, function: Function, description: str | None) -> FunctionVersion:
+        return publishing.frozen(
+            function,
+            description=description,
+            revision_id=self._ids.uuid(),
+            build_id=self._ids.hex(BUILD_ID_DIGITS),
+        )
+
+    def _draw(self) -> float:
+        """A number in [0, 1), each as likely as the other."""
+        return int(self._ids.hex(DRAW_DIGITS), 16) / DRAWS
+
+    def _page_items(self, items_max: int | None) -> int:
+        return min(items_max or self._quotas.page_items_max, self._quotas.page_items_max)
+
     def _check_absent(self, key: Key) -> None:
         if self._book.get(key) is not None:
             raise ResourceConflict(f"Function already exist: {key[2]}")
@@ -259,17 +424,22 @@ class Catalogue:
 
     async def _commit(self, function: Function) -> None:
         """Make it durable, then show it, then let go of code that nobody refers to any more."""
-        row = records.row_of(function)
-        await self._write(lambda tx: tx.run("function_put", **row))
+        await self._write(records.changes(self._book.get(key_of(function)), function))
         self._shelf.use(digests_of(function))
         before = self._book.put(function)
         await self._shelf.release(digests_of(before))
 
-    async def _write(self, work: Callable[[Tx], int]) -> None:
+    async def _write(self, statements: Sequence[records.Statement]) -> None:
         try:
-            await self._store.write(work)
+            await self._store.write(lambda tx: records.run(tx, statements))
         except OSError as error:
             raise InternalError("The change could not be stored: the disk is full or fails. Try again.") from error
+
+    async def _read(self, work: Callable[[Tx], T]) -> T:
+        try:
+            return await self._store.read(work)
+        except OSError as error:
+            raise InternalError("The catalogue could not be read: the disk fails. Try again.") from error
 
     async def _undisturbed(self, change: Coroutine[Any, Any, T]) -> T:
         """Run a change to its end, also when its caller is cancelled meanwhile."""

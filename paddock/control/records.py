@@ -1,43 +1,131 @@
-"""A Function as a row of the store, both ways.
+"""A Function as rows of the store, both ways.
 
-latest and serving are JSON documents whose members are FunctionVersion's fields: a field that is added later with a
-default is read from old rows without a migration; one that is renamed needs one.
+latest, serving, versions and aliases are JSON documents whose members are the fields of FunctionVersion and Alias: a
+field that is added later with a default is read from old rows without a migration; one that is renamed needs one.
+A change writes the rows that differ, so that publishing the thousandth version does not rewrite the other 999.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from paddock.interfaces import Row
+from paddock.interfaces import Row, Tx
+from paddock.model.alias import Alias
 from paddock.model.function import CodeArtifact, Function, FunctionVersion
 
 NO_CODE = CodeArtifact(digest="", size_bytes=0, unzipped_bytes=0)
 """Stands in a version that is checked before its code is stored; never in a row."""
 
+Statement = tuple[str, Mapping[str, Any]]
+"""A query's name and its arguments."""
 
-def row_of(function: Function) -> dict[str, Any]:
-    """The arguments of the query `function_put`."""
+
+def run(tx: Tx, statements: Iterable[Statement]) -> None:
+    for query, args in statements:
+        tx.run(query, **args)
+
+
+def load(tx: Tx) -> list[Function]:
+    """Every function. Raises msgspec.ValidationError for a row that no Paddock has written."""
+    versions: dict[tuple[str, str, str], dict[str, FunctionVersion]] = defaultdict(dict)
+    aliases: dict[tuple[str, str, str], dict[str, Alias]] = defaultdict(dict)
+    for row in tx.rows("function_versions_all"):
+        found = msgspec.json.decode(row["document"], type=FunctionVersion)
+        versions[_key(row)][found.version] = found
+    for row in tx.rows("function_aliases_all"):
+        aliases[_key(row)][row["alias"]] = msgspec.json.decode(row["document"], type=Alias)
+    return [_function(row, versions[_key(row)], aliases[_key(row)]) for row in tx.rows("functions_all")]
+
+
+def changes(before: Function | None, after: Function) -> list[Statement]:
+    """What brings the store from one state of a function to another."""
+    key = _identity(after)
+    old = before or Function(latest=after.latest)
+    return [
+        ("function_put", _row_of(after)),
+        *(
+            ("function_version_put", {**key, "version": int(number), "document": _text(version)})
+            for number, version in _differing(old.versions, after.versions)
+        ),
+        *(
+            ("function_version_delete", {**key, "version": int(number)})
+            for number in old.versions
+            if number not in after.versions
+        ),
+        *(
+            ("function_alias_put", {**key, "alias": name, "document": _text(alias)})
+            for name, alias in _differing(old.aliases, after.aliases)
+        ),
+        *(
+            ("function_alias_delete", {**key, "alias": name})
+            for name in old.aliases
+            if name not in after.aliases
+        ),
+    ]  # fmt: skip
+
+
+def deletion(function: Function) -> list[Statement]:
+    """What forgets a function and all that is its own, save how far its version numbers went."""
+    key = _identity(function)
+    statements: list[Statement] = [
+        ("function_delete", key),
+        ("function_versions_delete", key),
+        ("function_aliases_delete", key),
+    ]
+    if function.last_version:
+        statements.append(("version_number_put", {**key, "last_version": function.last_version}))
+    return statements
+
+
+def last_version(tx: Tx, account: str, region: str, name: str) -> int:
+    """The highest version number of deleted functions of that name."""
+    row = tx.row("version_number_get", account=account, region=region, name=name)
+    return 0 if row is None else int(row["last_version"])
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    return ((name, value) for name, value in after.items() if before.get(name) is not value)
+
+
+def _identity(function: Function) -> dict[str, Any]:
     latest = function.latest
+    return {"account": latest.account, "region": latest.region, "name": latest.name}
+
+
+def _row_of(function: Function) -> dict[str, Any]:
     return {
-        "account": latest.account,
-        "region": latest.region,
-        "name": latest.name,
-        "latest": _text(latest),
+        **_identity(function),
+        "latest": _text(function.latest),
         "serving": None if function.serving is None else _text(function.serving),
         "tags": _text(dict(function.tags)),
+        "last_version": function.last_version,
+        "reserved_concurrency": function.reserved_concurrency,
     }
 
 
-def function_of(row: Row) -> Function:
-    """From a row of `functions_all`. Raises msgspec.ValidationError for a row that no Paddock has written."""
+def _function(row: Row, versions: Mapping[str, FunctionVersion], aliases: Mapping[str, Alias]) -> Function:
     latest = msgspec.json.decode(row["latest"], type=FunctionVersion)
     serving = None if row["serving"] is None else msgspec.json.decode(row["serving"], type=FunctionVersion)
     # Most functions serve what they show; one object for both keeps memory and comparisons small.
     if serving == latest:
         serving = latest
-    return Function(latest=latest, serving=serving, tags=msgspec.json.decode(row["tags"], type=dict[str, str]))
+    return Function(
+        latest=latest,
+        serving=serving,
+        tags=msgspec.json.decode(row["tags"], type=dict[str, str]),
+        versions=versions,
+        aliases=aliases,
+        last_version=row["last_version"],
+        reserved_concurrency=row["reserved_concurrency"],
+    )
+
+
+def _key(row: Row) -> tuple[str, str, str]:
+    return (row["account"], row["region"], row["name"])
 
 
 def _text(value: object) -> str:

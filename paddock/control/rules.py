@@ -82,6 +82,16 @@ def check_environment(variables: Mapping[str, str], quotas: Quotas) -> None:
         raise InvalidParameterValue(f"{_ENVIRONMENT}exceeded the 4KB limit. String measured: {measured}")
 
 
+def check_reservation(wanted: int, current: int, reserved_by_all: int, quotas: Quotas) -> None:
+    """A reservation may not grow if that leaves the account too little. Raises InvalidParameterValue."""
+    left = quotas.concurrency_max - (reserved_by_all - current) - wanted
+    if wanted > current and left < quotas.unreserved_concurrency_min:
+        raise InvalidParameterValue(
+            "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
+            f"below its minimum value of [{quotas.unreserved_concurrency_min}]."
+        )
+
+
 def merged_logging(
     current: LoggingConfig, *, log_format: str, application_level: str, system_level: str, group: str
 ) -> LoggingConfig:

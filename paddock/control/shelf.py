@@ -32,10 +32,10 @@ class Unpacked(Protocol):
 
 
 def digests_of(function: Function | None) -> tuple[str, ...]:
-    """The code a function refers to: of what it shows and of what it serves."""
+    """The code a function refers to: of what it shows, of what it serves and of every published version."""
     if function is None:
         return ()
-    versions = (function.latest, function.serving)
+    versions = (function.latest, function.serving, *function.versions.values())
     return tuple({version.code.digest for version in versions if version is not None})
 
 

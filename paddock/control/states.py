@@ -1,6 +1,6 @@
 """The states of a function, and the only functions that change them (spec 01 §4.2).
 
-    create:  Pending/Creating ----> Active + Successful
+    create:  Pending/Creating ----> Active + Successful      a version published together with its code, too
                               \\---> Failed
     update:  Active + InProgress -> Active + Successful      serves the old configuration until then
                                 \\-> Active + Failed          and goes on serving it
@@ -10,12 +10,12 @@ Every step gives a new RevisionId. LastModified tells of what was asked for, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from paddock.model.errors import ServiceError
-from paddock.model.function import Function, FunctionVersion, State, UpdateStatus
+from paddock.model.function import LATEST, Function, FunctionVersion, State, UpdateStatus
 
 CREATING = "Creating"
 BEING_CREATED = "The function is being created."
@@ -45,13 +45,25 @@ def failure(error: BaseException) -> Outcome:
     return Outcome(code="InternalError", reason="The function could not be prepared because of an internal error.")
 
 
-def is_unsettled(function: Function) -> bool:
-    latest = function.latest
-    return latest.state is State.PENDING or latest.update_status is UpdateStatus.IN_PROGRESS
+def unsettled(function: Function) -> tuple[FunctionVersion, ...]:
+    """What still has to come to its end: `$LATEST`, published versions, or nothing."""
+    return tuple(
+        version
+        for version in (function.latest, *function.versions.values())
+        if version.state is State.PENDING or version.update_status is UpdateStatus.IN_PROGRESS
+    )
 
 
 def creating(version: FunctionVersion) -> FunctionVersion:
-    return replace(version, state=State.PENDING, state_reason=BEING_CREATED, state_reason_code=CREATING)
+    return replace(
+        version,
+        state=State.PENDING,
+        state_reason=BEING_CREATED,
+        state_reason_code=CREATING,
+        update_status=UpdateStatus.NONE,
+        update_reason="",
+        update_reason_code="",
+    )
 
 
 def updating(version: FunctionVersion, *, revision_id: str, build_id: str, now: datetime) -> FunctionVersion:
@@ -66,20 +78,46 @@ def updating(version: FunctionVersion, *, revision_id: str, build_id: str, now: 
     )
 
 
-def settled(function: Function, outcome: Outcome, revision_id: str) -> Function:
-    """The function after its Pending or InProgress has come to an end."""
-    latest = replace(
-        function.latest,
+def revised(function: Function, revision_id: str) -> Function:
+    """With a new RevisionId and no other change: what serves is the same configuration, so its revision follows;
+    its build, and so its warm environments, stay.
+    """
+    latest = replace(function.latest, revision_id=revision_id)
+    return replace(function, latest=latest, serving=latest if function.serving == function.latest else function.serving)
+
+
+def settled(
+    function: Function, waiting: Iterable[FunctionVersion], outcome: Outcome, new_revision: Callable[[], str]
+) -> Function:
+    """The function after the Pending or InProgress of these versions has come to an end.
+
+    One that is gone, or has been built anew, since it began to wait is left alone: unchanged is the very same object.
+    """
+    for version in waiting:
+        current = function.latest if version.version == LATEST else function.versions.get(version.version)
+        if current is None or current.build_id != version.build_id:
+            continue
+        ended = _ended(current, outcome, new_revision())
+        if version.version == LATEST:
+            function = replace(function, latest=ended, serving=function.serving if outcome.code else ended)
+        else:
+            function = replace(function, versions={**function.versions, version.version: ended})
+    return function
+
+
+def _ended(version: FunctionVersion, outcome: Outcome, revision_id: str) -> FunctionVersion:
+    ended = replace(
+        version,
         update_status=UpdateStatus.FAILED if outcome.code else UpdateStatus.SUCCESSFUL,
         update_reason=outcome.reason,
         update_reason_code=outcome.code,
         revision_id=revision_id,
     )
-    if latest.state is State.PENDING:
-        latest = replace(
-            latest,
-            state=State.FAILED if outcome.code else State.ACTIVE,
-            state_reason=outcome.reason,
-            state_reason_code=outcome.code,
-        )
-    return replace(function, latest=latest, serving=function.serving if outcome.code else latest)
+    if version.state is not State.PENDING:
+        return ended
+    return replace(
+        ended,
+        state=State.FAILED if outcome.code else State.ACTIVE,
+        state_reason=outcome.reason,
+        state_reason_code=outcome.code,
+    )

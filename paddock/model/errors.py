@@ -10,6 +10,7 @@
     |-- TooManyRequests             429  throttled; `Reason` says by which limit
     |-- PreconditionFailed          412  RevisionId does not match
     |-- CodeStorageExceeded         400  the account's code storage is full
+    |-- AliasLimitExceeded          400  the function has as many aliases as it may have
     |-- AccessDenied                403
     |-- NotYet                      501  a real operation that Paddock does not do yet
     `-- InternalError               500  ours; the detail stays in the server's own log
@@ -104,6 +105,10 @@ class PreconditionFailed(ClientError):
 
 class CodeStorageExceeded(ClientError):
     code: str = "CodeStorageExceededException"
+
+
+class AliasLimitExceeded(ClientError):
+    code: str = "AliasLimitExceededException"
 
 
 class AccessDenied(ClientError):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from paddock.model.alias import Alias
+
 LATEST = "$LATEST"
 
 
@@ -60,7 +62,8 @@ class FunctionVersion:
 
     environment None means never set (absent on the wire); an empty mapping was sent empty and is rendered.
     revision_id is AWS's RevisionId: it changes with every change of anything, tags included. build_id is ours:
-    it changes only when the code or the configuration that runs changes.
+    it changes only when the code or the configuration that runs changes, and a published version has its own.
+    frozen_description: of a published version, what $LATEST's description was; publishing may have set another.
     """
 
     account: str
@@ -72,6 +75,7 @@ class FunctionVersion:
     role: str
     code: CodeArtifact
     description: str = ""
+    frozen_description: str = ""
     timeout_s: int = 3
     memory_mb: int = 128
     ephemeral_mb: int = 512
@@ -117,8 +121,31 @@ class Function:
 
     latest is what reads show; serving is what invocations run: the same once an update is Successful, the old
     configuration while it is InProgress or after it Failed, None while the function was never Active.
+    versions: the published ones by number, in ascending order. last_version: the highest number ever given out,
+    which a deleted version or function does not give back. reserved_concurrency: None for no reservation.
     """
 
     latest: FunctionVersion
     serving: FunctionVersion | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, FunctionVersion] = field(default_factory=dict)
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
+    last_version: int = 0
+    reserved_concurrency: int | None = None
+
+    @property
+    def newest(self) -> FunctionVersion | None:
+        """The published version with the highest number of those that exist."""
+        numbers = list(self.versions)
+        return self.versions[numbers[-1]] if numbers else None
+
+    @property
+    def code_bytes(self) -> int:
+        """What it takes of the account's code storage: every version counts its zip."""
+        return self.latest.code.size_bytes + sum(version.code.size_bytes for version in self.versions.values())
+
+    @property
+    def builds(self) -> frozenset[str]:
+        """The builds that invocations may still ask for."""
+        serving = () if self.serving is None else (self.serving.build_id,)
+        return frozenset((*serving, *(version.build_id for version in self.versions.values())))

@@ -27,6 +27,9 @@ class Quotas:
     ephemeral_mb_max: int = 10_240
     code_storage_bytes_max: int = 80_530_636_800
     concurrency_max: int = 1000
+    unreserved_concurrency_min: int = 100
+    # Ours: AWS publishes none.
+    aliases_per_function_max: int = 10_000
     tags_max: int = 50
     tag_key_chars_max: int = 128
     tag_value_chars_max: int = 256

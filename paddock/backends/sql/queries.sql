@@ -3,15 +3,59 @@
 
 -- name: functions_all
 -- The whole catalogue, read once at start.
-SELECT account, region, name, latest, serving, tags FROM functions ORDER BY account, region, name;
+SELECT account, region, name, latest, serving, tags, last_version, reserved_concurrency
+FROM functions ORDER BY account, region, name;
 
 -- name: function_put
 -- Create or replace one function.
-INSERT INTO functions (account, region, name, latest, serving, tags)
-VALUES (:account, :region, :name, :latest, :serving, :tags)
+INSERT INTO functions (account, region, name, latest, serving, tags, last_version, reserved_concurrency)
+VALUES (:account, :region, :name, :latest, :serving, :tags, :last_version, :reserved_concurrency)
 ON CONFLICT (account, region, name) DO UPDATE
-SET latest = excluded.latest, serving = excluded.serving, tags = excluded.tags;
+SET latest = excluded.latest, serving = excluded.serving, tags = excluded.tags,
+    last_version = excluded.last_version, reserved_concurrency = excluded.reserved_concurrency;
 
 -- name: function_delete
 -- Forget one function.
 DELETE FROM functions WHERE account = :account AND region = :region AND name = :name;
+
+-- name: function_versions_all
+-- Published versions of every function, read once at start. Ascending, as the catalogue keeps them.
+SELECT account, region, name, version, document FROM function_versions ORDER BY account, region, name, version;
+
+-- name: function_version_put
+INSERT INTO function_versions (account, region, name, version, document)
+VALUES (:account, :region, :name, :version, :document)
+ON CONFLICT (account, region, name, version) DO UPDATE SET document = excluded.document;
+
+-- name: function_version_delete
+DELETE FROM function_versions
+WHERE account = :account AND region = :region AND name = :name AND version = :version;
+
+-- name: function_versions_delete
+-- All of a function that is deleted.
+DELETE FROM function_versions WHERE account = :account AND region = :region AND name = :name;
+
+-- name: function_aliases_all
+-- Aliases of every function, read once at start.
+SELECT account, region, name, alias, document FROM function_aliases ORDER BY account, region, name, alias;
+
+-- name: function_alias_put
+INSERT INTO function_aliases (account, region, name, alias, document)
+VALUES (:account, :region, :name, :alias, :document)
+ON CONFLICT (account, region, name, alias) DO UPDATE SET document = excluded.document;
+
+-- name: function_alias_delete
+DELETE FROM function_aliases WHERE account = :account AND region = :region AND name = :name AND alias = :alias;
+
+-- name: function_aliases_delete
+-- All of a function that is deleted.
+DELETE FROM function_aliases WHERE account = :account AND region = :region AND name = :name;
+
+-- name: version_number_get
+-- Where the numbers of a deleted function ended.
+SELECT last_version FROM version_numbers WHERE account = :account AND region = :region AND name = :name;
+
+-- name: version_number_put
+INSERT INTO version_numbers (account, region, name, last_version)
+VALUES (:account, :region, :name, :last_version)
+ON CONFLICT (account, region, name) DO UPDATE SET last_version = excluded.last_version;

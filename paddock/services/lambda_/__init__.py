@@ -1,10 +1,12 @@
-"""AWS Lambda's own API (2015-03-31): functions, their code, tags and invocations."""
+"""AWS Lambda's own API (2015-03-31): functions, code, versions, aliases, concurrency, tags, invocations."""
 
-from paddock.services.lambda_ import code, functions, invoke, tags
+from paddock.services.lambda_ import aliases, code, concurrency, functions, invoke, tags, versions
 from paddock.services.lambda_.desk import Desk
 from paddock.services.lambda_.not_yet import NOT_YET
 from paddock.services.service import Service
 
-SERVICE = Service(name="lambda", modules=(functions, code, invoke, tags), not_yet=NOT_YET)
+SERVICE = Service(
+    name="lambda", modules=(functions, code, versions, aliases, concurrency, invoke, tags), not_yet=NOT_YET
+)
 
 __all__ = ["SERVICE", "Desk"]

@@ -8,7 +8,7 @@ from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.settings import refuse_architectures, refuse_others
 from paddock.services.service import Call, Params
 
-_HONOURED = frozenset({"FunctionName", "ZipFile", "Architectures", "DryRun", "RevisionId"})
+_HONOURED = frozenset({"FunctionName", "ZipFile", "Architectures", "DryRun", "RevisionId", "Publish"})
 
 
 async def update_function_code(desk: Desk, call: Call) -> Params:
@@ -20,7 +20,12 @@ async def update_function_code(desk: Desk, call: Call) -> Params:
     content = params.get("ZipFile")
     if content is None:
         raise InvalidParameterValue("Please provide a source for function code.")
+    dry_run = bool(params.get("DryRun"))
+    publish = bool(params.get("Publish")) and not dry_run
     updated = await desk.catalogue.update_code(
-        ref_of(call), content, revision_id=params.get("RevisionId", ""), dry_run=bool(params.get("DryRun"))
+        ref_of(call), content, revision_id=params.get("RevisionId", ""), publish=publish, dry_run=dry_run
     )
+    published = updated.newest if publish else None
+    if published is not None:
+        return view.configuration(published, published.version_arn)
     return view.configuration(updated.latest, updated.latest.function_arn)

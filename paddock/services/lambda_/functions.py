@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 from paddock.control.changes import NewFunction
 from paddock.model.errors import InvalidParameterValue, NotYet
-from paddock.services.lambda_ import view
+from paddock.services.lambda_ import markers, view
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.runtimes import check_runtime
 from paddock.services.lambda_.settings import refuse_architectures, refuse_others
+from paddock.services.lambda_.versions import number_of
 from paddock.services.service import Call, Params
 
 _SETTINGS = frozenset(
@@ -27,7 +25,7 @@ _SETTINGS = frozenset(
         "LoggingConfig",
     }
 )
-_AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures"}
+_AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures", "Publish"}
 _AT_UPDATE = _SETTINGS | {"RevisionId"}
 
 
@@ -55,19 +53,20 @@ async def create_function(desk: Desk, call: Call) -> Params:
         settings=view.change_of(params),
         tags=params.get("Tags") or {},
     )
-    created = await desk.catalogue.create_function(new, content)
-    return view.configuration(created.latest, created.latest.function_arn)
+    created = await desk.catalogue.create_function(new, content, publish=bool(params.get("Publish")))
+    # The version just published is shown, but under the function's own ARN: so AWS does, here alone.
+    return view.configuration(created.newest or created.latest, created.latest.function_arn)
 
 
 async def get_function(desk: Desk, call: Call) -> Params:
     ref = ref_of(call)
-    found = desk.catalogue.get(ref)
-    return view.function(found, ref.arn, desk.code_url(found.latest))
+    version = desk.catalogue.version(ref)
+    return view.function(desk.catalogue.get(ref), version, ref.arn, desk.code_url(version))
 
 
 async def get_function_configuration(desk: Desk, call: Call) -> Params:
     ref = ref_of(call)
-    return view.configuration(desk.catalogue.get(ref).latest, ref.arn)
+    return view.configuration(desk.catalogue.version(ref), ref.arn)
 
 
 async def list_functions(desk: Desk, call: Call) -> Params:
@@ -75,19 +74,32 @@ async def list_functions(desk: Desk, call: Call) -> Params:
     if params.get("MasterRegion") not in (None, "ALL"):
         # ALL asks for functions of every region of Lambda@Edge; there are no replicas, so it is no restriction.
         raise NotYet("The setting MasterRegion is not supported by Paddock yet.")
+    if params.get("FunctionVersion") == "ALL":
+        return _every_version(desk, call)
     page = desk.catalogue.list(
         call.caller.account,
         call.caller.region,
-        after=_name_after(params.get("Marker", "")),
+        after=markers.read(params.get("Marker", "")),
         items_max=params.get("MaxItems"),
     )
-    every_version = params.get("FunctionVersion") == "ALL"
-    listed = [
-        view.listed(f.latest, f.latest.version_arn if every_version else f.latest.function_arn) for f in page.functions
-    ]
+    listed = [view.listed(function.latest, function.latest.function_arn) for function in page.functions]
     if not page.next_name:
         return {"Functions": listed}
-    return {"Functions": listed, "NextMarker": base64.urlsafe_b64encode(page.next_name.encode()).decode()}
+    return {"Functions": listed, "NextMarker": markers.written(page.next_name)}
+
+
+def _every_version(desk: Desk, call: Call) -> Params:
+    page = desk.catalogue.list_all_versions(
+        call.caller.account,
+        call.caller.region,
+        after=markers.read_version(call.params.get("Marker", "")),
+        items_max=call.params.get("MaxItems"),
+    )
+    listed = [view.listed(version, version.version_arn) for version in page.versions]
+    if not page.more:
+        return {"Functions": listed}
+    last = page.versions[-1]
+    return {"Functions": listed, "NextMarker": markers.written(f"{last.name}:{number_of(last)}")}
 
 
 async def update_function_configuration(desk: Desk, call: Call) -> Params:
@@ -108,14 +120,15 @@ async def delete_function(desk: Desk, call: Call) -> Params:
 
 async def get_account_settings(desk: Desk, call: Call) -> Params:
     quotas = desk.quotas
-    usage = desk.catalogue.usage(call.caller.account, call.caller.region)
+    account, region = call.caller.account, call.caller.region
+    usage = desk.catalogue.usage(account, region)
     return {
         "AccountLimit": {
             "TotalCodeSize": quotas.code_storage_bytes_max,
             "CodeSizeUnzipped": quotas.unzipped_bytes_max,
             "CodeSizeZipped": quotas.zipped_bytes_max,
             "ConcurrentExecutions": quotas.concurrency_max,
-            "UnreservedConcurrentExecutions": quotas.concurrency_max,
+            "UnreservedConcurrentExecutions": quotas.concurrency_max - desk.catalogue.reserved_by_all(account, region),
         },
         "AccountUsage": {"TotalCodeSize": usage.code_bytes, "FunctionCount": usage.functions},
     }
@@ -123,11 +136,3 @@ async def get_account_settings(desk: Desk, call: Call) -> Params:
 
 def _check_runtime(desk: Desk, params: Params) -> None:
     check_runtime(params["Runtime"], available=desk.runtimes(), modelled=desk.modelled_runtimes)
-
-
-def _name_after(marker: str) -> str:
-    """The function name a Marker of ours stands for. Raises InvalidParameterValue."""
-    try:
-        return base64.b64decode(marker, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise InvalidParameterValue(f"Invalid Marker: {marker}") from error

@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from paddock.control.changes import Change, LoggingChange
+from paddock.model.alias import Alias
+from paddock.model.arn import FunctionRef
 from paddock.model.function import Function, FunctionVersion, LoggingConfig, UpdateStatus
 
 Members = dict[str, Any]
@@ -100,14 +102,30 @@ def _logging(logging: LoggingConfig, group: str) -> Members:
     return members
 
 
-def function(found: Function, arn: str, location: str) -> Members:
-    """GetFunction's output."""
+def function(found: Function, version: FunctionVersion, arn: str, location: str) -> Members:
+    """GetFunction's output. version: the one asked for."""
     members: Members = {
-        "Configuration": configuration(found.latest, arn),
+        "Configuration": configuration(version, arn),
         "Code": {"RepositoryType": "S3", "Location": location},
     }
     if found.tags:
         members["Tags"] = dict(found.tags)
+    if found.reserved_concurrency is not None:
+        members["Concurrency"] = {"ReservedConcurrentExecutions": found.reserved_concurrency}
+    return members
+
+
+def alias(found: Alias, ref: FunctionRef) -> Members:
+    """AliasConfiguration of an alias of the function that `ref` names."""
+    members: Members = {
+        "AliasArn": f"{ref.function_arn}:{found.name}",
+        "Name": found.name,
+        "FunctionVersion": found.version,
+        "Description": found.description,
+        "RevisionId": found.revision_id,
+    }
+    if found.weights:
+        members["RoutingConfig"] = {"AdditionalVersionWeights": dict(found.weights)}
     return members
 
 

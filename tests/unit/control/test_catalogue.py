@@ -59,7 +59,7 @@ def test_create_is_pending_and_then_active(tmp_path: Path) -> None:
         assert (active.build_id, active.last_modified) == (created.build_id, created.last_modified)
         assert function.serving == active == world.catalogue.resolve(ref())
         assert world.catalogue.resolve(ref(qualifier="$LATEST")) == active
-        assert world.fleet.retired == [(ARN, active.build_id)]
+        assert world.fleet.retired == [(ARN, frozenset({active.build_id}))]
 
     play(tmp_path, story)
 
@@ -122,7 +122,7 @@ def test_an_update_serves_the_old_until_it_is_done(tmp_path: Path) -> None:
         assert (after.update_reason, after.update_reason_code) == ("", "")
         assert len({before.revision_id, during.revision_id, after.revision_id}) == 3
         assert world.catalogue.resolve(ref()) == after
-        assert world.fleet.retired == [(ARN, after.build_id)]
+        assert world.fleet.retired == [(ARN, frozenset({after.build_id}))]
         assert await world.blobs.digests() == [digest(content)]
         assert world.unpacked.forgotten == [before.code.digest]
 
@@ -366,7 +366,7 @@ def test_delete_takes_code_and_environments_along(tmp_path: Path) -> None:
             assert refused(caught) == text
         assert world.catalogue.resolve(ref()) == latest
         await world.catalogue.delete_function(ref())
-        assert world.fleet.retired == [(ARN, None)]
+        assert world.fleet.retired == [(ARN, frozenset())]
         with pytest.raises(ResourceNotFound):
             world.catalogue.get(ref())
         assert await world.blobs.digests() == [latest.code.digest]

@@ -67,7 +67,8 @@ class FakeFleet:
 
     def __init__(self) -> None:
         self.prepared: list[FunctionVersion] = []
-        self.retired: list[tuple[str, str | None]] = []
+        self.retired: list[tuple[str, frozenset[str]]] = []
+        self.builds_seen: set[str] = set()
         self.invocations: list[Invocation] = []
         self.result = InvocationResult(payload=b"null", executed_version="$LATEST")
         self.gate: asyncio.Event | None = None
@@ -84,8 +85,9 @@ class FakeFleet:
         self.invocations.append(invocation)
         return self.result
 
-    async def retire(self, function_arn: str, keep_build: str | None) -> None:
-        self.retired.append((function_arn, keep_build))
+    async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None:
+        self.retired.append((function_arn, keep_builds))
+        self.builds_seen |= keep_builds
 
     def runtimes(self) -> Sequence[str]:
         return ("python3.11", "python3.12")
@@ -197,11 +199,12 @@ class World:
         return await self.settled(name)
 
     async def settled(self, name: str = "f") -> Function:
-        """The function once it is neither Pending nor InProgress."""
+        """The function once it is neither Pending nor InProgress, and what follows from that is done."""
         for _ in range(2000):
             function = self.catalogue.get(ref(name))
             latest = function.latest
-            if latest.state is not State.PENDING and latest.update_status is not UpdateStatus.IN_PROGRESS:
+            is_over = latest.update_status is UpdateStatus.FAILED or latest.build_id in self.fleet.builds_seen
+            if is_over and latest.state is not State.PENDING and latest.update_status is not UpdateStatus.IN_PROGRESS:
                 await self.idle()
                 return function
             await asyncio.sleep(0.001)

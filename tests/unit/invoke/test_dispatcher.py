@@ -48,10 +48,23 @@ class FakeFleet:
         self.ends.append(end)
         return await end
 
-    async def retire(self, function_arn: str, keep_build: str | None) -> None: ...
+    async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None: ...
 
     def runtimes(self) -> Sequence[str]:
         return ()
+
+
+class FakeReservations:
+    """By function name, all in one account."""
+
+    def __init__(self, **functions: int) -> None:
+        self.functions = dict(functions)
+
+    def reserved(self, account: str, region: str, name: str) -> int | None:
+        return self.functions.get(name)
+
+    def reserved_by_all(self, account: str, region: str) -> int:
+        return sum(self.functions.values())
 
 
 RESULT = InvocationResult(payload=b"1", executed_version="$LATEST")
@@ -73,7 +86,7 @@ async def started(dispatcher: Dispatcher, fleet: FakeFleet, count: int) -> list[
 def test_a_result_is_passed_on_and_the_permit_returned() -> None:
     async def story() -> None:
         fleet = FakeFleet()
-        dispatcher = Dispatcher(fleet, Quotas())
+        dispatcher = Dispatcher(fleet, Quotas(), FakeReservations())
         (task,) = await started(dispatcher, fleet, 1)
         assert dispatcher.in_flight("000000000000", "us-east-1") == 1
         fleet.ends[0].set_result(RESULT)
@@ -87,7 +100,7 @@ def test_a_result_is_passed_on_and_the_permit_returned() -> None:
 def test_beyond_the_limit_callers_are_throttled_at_once() -> None:
     async def story() -> None:
         fleet = FakeFleet()
-        dispatcher = Dispatcher(fleet, Quotas(concurrency_max=2))
+        dispatcher = Dispatcher(fleet, Quotas(concurrency_max=2), FakeReservations())
         tasks = await started(dispatcher, fleet, 2)
         with pytest.raises(TooManyRequests) as caught:
             await dispatcher.run(INVOCATION)
@@ -117,7 +130,7 @@ async def started_again(dispatcher: Dispatcher, fleet: FakeFleet) -> list[Invoca
 def test_a_fleet_that_fails_returns_the_permit() -> None:
     async def story() -> None:
         fleet = FakeFleet()
-        dispatcher = Dispatcher(fleet, Quotas(concurrency_max=1))
+        dispatcher = Dispatcher(fleet, Quotas(concurrency_max=1), FakeReservations())
         (task,) = await started(dispatcher, fleet, 1)
         fleet.ends[0].set_exception(InternalError("broken"))
         with pytest.raises(InternalError):
@@ -130,7 +143,7 @@ def test_a_fleet_that_fails_returns_the_permit() -> None:
 def test_a_caller_that_hangs_up_stops_nothing_and_its_permit_stays_taken() -> None:
     async def story() -> None:
         fleet = FakeFleet()
-        dispatcher = Dispatcher(fleet, Quotas(concurrency_max=1))
+        dispatcher = Dispatcher(fleet, Quotas(concurrency_max=1), FakeReservations())
         (task,) = await started(dispatcher, fleet, 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -146,3 +159,79 @@ def test_a_caller_that_hangs_up_stops_nothing_and_its_permit_stays_taken() -> No
         assert dispatcher.in_flight("000000000000", "us-east-1") == 0
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("reserved", [0, 2])
+def test_a_reservation_is_a_pool_of_its_own(reserved: int) -> None:
+    async def story() -> None:
+        fleet = FakeFleet()
+        dispatcher = Dispatcher(fleet, Quotas(concurrency_max=3), FakeReservations(f=reserved))
+        tasks = await started(dispatcher, fleet, reserved)
+        with pytest.raises(TooManyRequests) as caught:
+            await dispatcher.run(INVOCATION)
+        assert caught.value.members == {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}
+        other = replace(INVOCATION, version=replace(VERSION, name="g"))
+        others = [asyncio.ensure_future(dispatcher.run(other)) for _ in range(3 - reserved)]
+        await turns()
+        with pytest.raises(TooManyRequests) as caught:
+            await dispatcher.run(other)
+        assert caught.value.members == {"Reason": "ConcurrentInvocationLimitExceeded"}
+        assert dispatcher.in_flight("000000000000", "us-east-1") == len(fleet.ends) == 3
+        for end in fleet.ends:
+            end.set_result(RESULT)
+        await asyncio.gather(*tasks, *others)
+        assert dispatcher.in_flight("000000000000", "us-east-1") == 0
+
+    asyncio.run(story())
+
+
+def test_all_versions_of_a_function_share_its_reservation() -> None:
+    async def story() -> None:
+        fleet = FakeFleet()
+        dispatcher = Dispatcher(fleet, Quotas(), FakeReservations(f=1))
+        (task,) = await started(dispatcher, fleet, 1)
+        with pytest.raises(TooManyRequests):
+            await dispatcher.run(replace(INVOCATION, version=replace(VERSION, version="1")))
+        fleet.ends[0].set_result(RESULT)
+        await task
+
+    asyncio.run(story())
+
+
+def test_a_reservation_that_changes_while_invocations_run_never_lets_too_many_in() -> None:
+    async def story() -> None:
+        fleet, reservations = FakeFleet(), FakeReservations()
+        dispatcher = Dispatcher(fleet, Quotas(concurrency_max=4), reservations)
+        tasks = await started(dispatcher, fleet, 2)
+        reservations.functions["f"] = 3
+        tasks.append(asyncio.ensure_future(dispatcher.run(INVOCATION)))
+        await turns()
+        with pytest.raises(TooManyRequests) as caught:
+            await dispatcher.run(INVOCATION)
+        assert caught.value.members == {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}
+        # Two that run were taken from the shared pool, which has but one place now.
+        with pytest.raises(TooManyRequests) as caught:
+            await dispatcher.run(replace(INVOCATION, version=replace(VERSION, name="g")))
+        assert caught.value.members == {"Reason": "ConcurrentInvocationLimitExceeded"}
+        del reservations.functions["f"]
+        for end in fleet.ends:
+            end.set_result(RESULT)
+        await asyncio.gather(*tasks)
+        assert dispatcher.in_flight("000000000000", "us-east-1") == 0
+        again = await started_all(dispatcher, fleet, 4)
+        with pytest.raises(TooManyRequests):
+            await dispatcher.run(INVOCATION)
+        for end in fleet.ends[3:]:
+            end.set_result(RESULT)
+        await asyncio.gather(*again)
+
+    asyncio.run(story())
+
+
+async def started_all(dispatcher: Dispatcher, fleet: FakeFleet, count: int) -> list[asyncio.Task[InvocationResult]]:
+    """So many more of them."""
+    before = len(fleet.ends)
+    tasks = [asyncio.ensure_future(dispatcher.run(INVOCATION)) for _ in range(count)]
+    await turns()
+    assert len(fleet.ends) == before + count
+    return tasks

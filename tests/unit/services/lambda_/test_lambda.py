@@ -63,7 +63,7 @@ class Client:
         self.world = world
         self.desk = Desk(
             catalogue=world.catalogue,
-            dispatcher=Dispatcher(world.fleet, world.quotas),
+            dispatcher=Dispatcher(world.fleet, world.quotas, world.catalogue),
             clock=world.clock,
             ids=world.ids,
             quotas=world.quotas,
@@ -197,7 +197,6 @@ REFUSED: dict[str, Any] = {
     "Architectures": ["arm64"],
     "SnapStart": {"ApplyOn": "PublishedVersions"},
     "TracingConfig": {"Mode": "Active"},
-    "Publish": True,
     "PublishTo": "LATEST_PUBLISHED",
     "Layers": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1"],
     "FileSystemConfigs": [

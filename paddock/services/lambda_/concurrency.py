@@ -1,0 +1,21 @@
+"""Reserved concurrency: kept for one function, taken from all others."""
+
+from __future__ import annotations
+
+from paddock.services.lambda_.desk import Desk, ref_of
+from paddock.services.service import Call, Params
+
+
+async def put_function_concurrency(desk: Desk, call: Call) -> Params:
+    executions = call.params["ReservedConcurrentExecutions"]
+    await desk.catalogue.reserve(ref_of(call), executions)
+    return {"ReservedConcurrentExecutions": executions}
+
+
+async def get_function_concurrency(desk: Desk, call: Call) -> Params:
+    reserved = desk.catalogue.reservation(ref_of(call))
+    return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
+
+
+async def delete_function_concurrency(desk: Desk, call: Call) -> None:
+    await desk.catalogue.reserve(ref_of(call), None)
