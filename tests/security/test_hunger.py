@@ -85,7 +85,7 @@ def test_spinning_ends_with_the_timeout(greedy: Attacker, neighbour: Callable[[]
 def test_tmp_ends_at_its_size(inside: Attacker, neighbour: Callable[[], None]) -> None:
     written, error = inside("fill", "/tmp/fill", 600 * MEGABYTE)["done"]
     assert error == "No space left on device"
-    assert written == 512 * MEGABYTE
+    assert 500 * MEGABYTE < written <= 512 * MEGABYTE
     assert 0 < inside("inodes", "/tmp")["done"] <= 131_072
     neighbour()
 

@@ -81,8 +81,11 @@ def run_setuid_copy():
     with open(path, "wb") as file, open("/usr/bin/id", "rb") as program:
         file.write(program.read())
     os.chmod(path, 0o6755)
-    with os.popen(path + " -u") as output:
-        return output.read().strip()
+    try:
+        with os.popen(path + " -u") as output:
+            return output.read().strip()
+    finally:
+        os.unlink(path)
 
 
 def writable_places():
