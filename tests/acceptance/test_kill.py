@@ -72,7 +72,7 @@ def invoke_quietly(server: RunningServer, name: str, event: object) -> None:
 
 def inside(server: RunningServer) -> bool:
     """Whether a SLEEPER is at work: its process has made its mark in its own /tmp."""
-    return any(Path(f"/proc/{pid}/root/tmp/inside").exists() for pid, _ in traces(server).processes)
+    return any(Path("/proc", str(pid), "root", "tmp", "inside").exists() for pid, _ in traces(server).processes)
 
 
 def needs_root(why: str) -> None:
