@@ -266,6 +266,7 @@ def _worker_settings(start: Start) -> WorkerSettings:
         idle_timeout_s=float(config.environment_idle_timeout_s),
         adaptive=config.keep_alive == "adaptive",
         keep_s_max=float(config.keep_alive_s_max),
+        scaling_rate_per_10_s=config.scaling_rate_per_10_s,
         limits=PoolLimits(environments_max=config.environments_max, memory_budget_bytes=budget_bytes),
         environment=EnvironmentSettings(
             init_timeout_s=float(config.init_timeout_s),

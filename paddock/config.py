@@ -249,6 +249,12 @@ class Config:
     concurrency_limit: int = _setting(
         1000, "Concurrent executions of an account in a region; more answer 429.", Whole(1, 1_000_000)
     )
+    scaling_rate_per_10_s: int = _setting(
+        1000,
+        "New execution environments that one function may add in ten seconds, refilled continuously; an event that "
+        "needs one more answers 429. 0 sets no limit.",
+        Whole(0, 1_000_000),
+    )
     log_flush_interval_ms: int = _setting(
         100,
         "Log events are stored in batches this far apart: the most that a crash of the server may lose.",

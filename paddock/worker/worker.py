@@ -35,6 +35,7 @@ from paddock.worker.keepalive import KeepAliveSettings
 from paddock.worker.pool import EnvironmentKey, Idle, PoolLimits, PoolView
 from paddock.worker.rhythms import Rhythms
 from paddock.worker.runtime_api import HttpPort
+from paddock.worker.scaling import ScalingRate
 
 log = logging.getLogger("paddock.worker")
 
@@ -48,7 +49,8 @@ class WorkerSettings:
     """cells_ready: kept waiting per runtime in use; up to cells_ready_max (where that is more) by demand.
 
     idle_timeout_s: after which an environment ends. adaptive: unless the use of its version says another time, of at
-    most keep_s_max, and starts are to be made ahead of events that it foretells.
+    most keep_s_max, and starts are to be made ahead of events that it foretells. scaling_rate_per_10_s: new ones that
+    events may bring to one function; 0 for any number.
     """
 
     cells_ready: int
@@ -58,6 +60,7 @@ class WorkerSettings:
     cells_ready_max: int = 0
     adaptive: bool = False
     keep_s_max: float = 86_400.0
+    scaling_rate_per_10_s: int = 0
 
     @property
     def cells(self) -> CellLimits:
@@ -128,6 +131,7 @@ class Worker:
         self._demand: dict[str, Demand] = defaultdict(Demand)
         self._rhythms = Rhythms(settings.keep_alive)
         self._versions: dict[EnvironmentKey, FunctionVersion] = {}
+        self._scaling = ScalingRate(settings.scaling_rate_per_10_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._retired: set[int] = set()
         self._stopping = False
@@ -207,7 +211,8 @@ class Worker:
             environment.was_started_ahead = False
             self._idle[key].remove(decision.number)
             return environment
-        if isinstance(decision, pool.Refuse):
+        may_grow = isinstance(decision, pool.Start) and self._scaling.take(key[:3], self._clock.monotonic())
+        if isinstance(decision, pool.Refuse) or not may_grow:
             raise TooManyRequests("ConcurrentInvocationLimitExceeded")
         for number in decision.evict:
             self._end_idle(number)
@@ -251,7 +256,7 @@ class Worker:
     def _all_idle(self, now: float) -> list[Idle]:
         """Everybody, each with what it is worth."""
         return [
-            dataclasses.replace(one, worth=self._rhythms.worth(one.key, now - one.since, one.memory_bytes))
+            dataclasses.replace(one, worth=self._rhythms.worth(one, now))
             for numbers in self._idle.values()
             for one in self._idle_of(numbers)
         ]

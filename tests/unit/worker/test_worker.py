@@ -88,7 +88,13 @@ class FakeSandboxes:
 class Yard:
     """A worker and everything it stands on."""
 
-    def __init__(self, environments_max: int = 100, cells_ready: int = 0, budget_mb: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        environments_max: int = 100,
+        cells_ready: int = 0,
+        budget_mb: int = 1 << 20,
+        scaling_rate: int = 0,
+    ) -> None:
         self.clock, self.sink, self.code, self.sandboxes = FakeClock(), KeepingSink(), FakeCode(), FakeSandboxes()
         self.worker = Worker(
             sandboxes=self.sandboxes,
@@ -99,6 +105,7 @@ class Yard:
                 idle_timeout_s=60.0,
                 limits=PoolLimits(environments_max=environments_max, memory_budget_bytes=budget_mb << 20),
                 environment=SETTINGS,
+                scaling_rate_per_10_s=scaling_rate,
             ),
             clock=self.clock,
             ids=FakeIds(),
@@ -569,3 +576,25 @@ def test_versions_hold_their_own_packages() -> None:
         await until(lambda: +yard.code.held == Counter({"b" * 64: 1}))
 
     played(act)
+
+
+def test_a_function_that_grows_too_fast_is_throttled_and_its_idle_environments_serve_on() -> None:
+    async def act(yard: Yard) -> None:
+        gate = asyncio.Event()
+        yard.sandboxes.scripts = (gated(gate),)
+        running = [asyncio.ensure_future(yard.run(f"r{number}")) for number in range(2)]
+        await yard.count(environments=2)
+        with pytest.raises(TooManyRequests) as caught:
+            await yard.run()
+        assert caught.value.members == {"Reason": "ConcurrentInvocationLimitExceeded"}
+        with pytest.raises(TooManyRequests):
+            await yard.run(of=replace(version(), version="1", build_id="its own"))
+        gate.set()
+        await asyncio.gather(*running)
+        assert await yard.run() == b"1"
+        assert len(yard.sandboxes.made) == 2
+        yard.clock.seconds += 5.0
+        await yard.run(of=replace(version(), version="1", build_id="its own"))
+        assert len(yard.sandboxes.made) == 3
+
+    played(act, scaling_rate=2)
