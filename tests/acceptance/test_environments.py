@@ -47,7 +47,12 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Environments end after a second, and two invocations may run at once."""
     directory = tmp_path_factory.mktemp("strict")
     with RunningServer(
-        directory, environment_idle_timeout_s=1, concurrency_limit=2, freeze_after_idle_ms=0, cells_ready_per_runtime=0
+        directory,
+        keep_alive="fixed",
+        environment_idle_timeout_s=1,
+        concurrency_limit=2,
+        freeze_after_idle_ms=0,
+        cells_ready_per_runtime=0,
     ) as running:
         yield running
 
