@@ -122,9 +122,9 @@ class Environment:
         self._http = HttpPort(self)
         self._stop_serving: Callable[[], None] | None = None
         self._first_next: asyncio.Future[Failure | None] | None = None
-        self._answer: asyncio.Future[_Answered | Failure] | None = None
+        self._end: asyncio.Future[_Answered | Failure] | None = None
+        self._answered: _Answered | None = None
         self._current: Invocation | None = None
-        self._ready_for_next: asyncio.Event = asyncio.Event()
         self._needs_init = True
         self._loss: Failure | None = None
         self._frozen = False
@@ -166,7 +166,6 @@ class Environment:
         loop = asyncio.get_running_loop()
         self._first_next = loop.create_future()
         self._loss = None
-        self._ready_for_next.clear()
         if self._settings.cpu_by_memory:  # Lambda lends the init phase at least one whole vCPU
             self._sandbox.limit_cpu(max(CPU_PERIOD_US, cpu_quota_us(self.version.memory_mb)))
         started = self._clock.monotonic()
@@ -222,18 +221,25 @@ class Environment:
     def _become_ready(self) -> None:
         self.state = step(self.state, EnvironmentState.READY)
         self.idle_since = self._clock.monotonic()
-        loop = asyncio.get_running_loop()
-        self._freeze_timer = loop.call_later(self._settings.freeze_after_idle_s, self._freeze)
+        if self._freeze_timer is None:
+            self._arm_freezing(self._settings.freeze_after_idle_s)
 
-    def _freeze(self) -> None:
-        if self.state is EnvironmentState.READY and not self._frozen:
-            self._frozen = True
-            self._sandbox.freeze()
+    def _arm_freezing(self, after_s: float) -> None:
+        self._freeze_timer = asyncio.get_running_loop().call_later(after_s, self._consider_freezing)
+
+    def _consider_freezing(self) -> None:
+        """One timer outlives many short events: it looks how long we have been idle when it fires."""
+        self._freeze_timer = None
+        if self.state is not EnvironmentState.READY or self._frozen:
+            return
+        left_s = self._settings.freeze_after_idle_s - (self._clock.monotonic() - self.idle_since)
+        if left_s > 0:
+            self._arm_freezing(left_s)
+            return
+        self._frozen = True
+        self._sandbox.freeze()
 
     def _thaw(self) -> None:
-        if self._freeze_timer is not None:
-            self._freeze_timer.cancel()
-            self._freeze_timer = None
         if self._frozen:
             self._frozen = False
             self._sandbox.thaw()
@@ -318,24 +324,27 @@ class Environment:
         return Failure("init", failure.error_type, failure.payload, failure.cause), took_ms
 
     async def _exchange(self, invocation: Invocation, limit_s: float) -> _Answered | Failure:
+        """Give the event to the runtime; its answer, once it has asked for the next event as well."""
         loop = asyncio.get_running_loop()
-        self._answer = loop.create_future()
+        self._answered = None
+        end: asyncio.Future[_Answered | Failure] = loop.create_future()
+        self._end = end
         deadline_ms = int((self._clock.now().timestamp() + limit_s) * 1000)
-        self._ready_for_next.clear()
+        late = failures.timed_out(invocation.request_id, float(self.version.timeout_s))
+        timer = loop.call_later(limit_s, self._end_with, late)
         if self._runtime.transport == "http":
             self._http.invoke(invocation, deadline_ms)
         else:
             self._frames.invoke(invocation, deadline_ms)
         try:
-            async with asyncio.timeout(limit_s):
-                outcome = await self._answer
-                if isinstance(outcome, _Answered):
-                    await self._ready_for_next.wait()  # only the runtime's next wish ends the event
-                return outcome
-        except TimeoutError:
-            return failures.timed_out(invocation.request_id, float(self.version.timeout_s))
+            return await end
         finally:
-            self._answer = None
+            timer.cancel()
+            self._end = None
+
+    def _end_with(self, outcome: _Answered | Failure) -> None:
+        if self._end is not None and not self._end.done():
+            self._end.set_result(outcome)
 
     def _finish(self, invocation: Invocation, outcome: _Answered | Failure, duration_ms: float) -> InvocationResult:
         failure = outcome if isinstance(outcome, Failure) else None
@@ -386,20 +395,20 @@ class Environment:
             if not self._first_next.done():
                 self._needs_init = False
                 self._first_next.set_result(None)
-        elif self._answer is None or self._answer.done():
-            self._ready_for_next.set()
+        elif self._answered is not None:
+            self._end_with(self._answered)
 
     def answered(self, request_id: str, body: bytes) -> None:
-        if self._current is not None and request_id == self._current.request_id:
-            self._settle_answer(_Answered(body, False))
+        if request_id and request_id == self.current_request_id:
+            self._answered = _Answered(body, False)
 
     def erred(self, request_id: str, body: bytes) -> None:
-        if self._current is not None and request_id == self._current.request_id:
-            self._settle_answer(_Answered(body, True))
+        if request_id and request_id == self.current_request_id:
+            self._answered = _Answered(body, True)
 
     def oversized(self, request_id: str) -> None:
-        if self._current is not None and request_id == self._current.request_id:
-            self._settle_answer(failures.oversized(RESPONSE_BYTES_MAX))
+        if request_id and request_id == self.current_request_id:
+            self._end_with(failures.oversized(RESPONSE_BYTES_MAX))
 
     def init_failed(self, body: bytes, error_type: str) -> None:
         if self._first_next is not None and not self._first_next.done():
@@ -415,7 +424,7 @@ class Environment:
     @property
     def current_request_id(self) -> str:
         """Of the event inside that is still without an answer, or ""."""
-        waiting = self._answer is not None and not self._answer.done()
+        waiting = self._end is not None and not self._end.done() and self._answered is None
         return self._request_id if waiting else ""
 
     @property
@@ -439,14 +448,8 @@ class Environment:
         if self.state is EnvironmentState.READY:
             self.shut_down()  # it died between events; nobody is waiting for it
 
-    def _settle_answer(self, outcome: _Answered | Failure) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(outcome)
-
     def _settle(self, failure: Failure) -> None:
-        """Whoever waits for the runtime learns that it will not come."""
+        """Whoever waits for the runtime learns that it will not come; an answer that it gave before stays one."""
         if self._first_next is not None and not self._first_next.done():
             self._first_next.set_result(failure)
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(failure)
-        self._ready_for_next.set()
+        self._end_with(self._answered or failure)

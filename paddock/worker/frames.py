@@ -89,6 +89,10 @@ class FramePort(asyncio.Protocol):
     # -- from it
 
     def data_received(self, data: bytes) -> None:
+        if not self._buffer and not self._swallow:
+            data = self._whole_frames(data)
+            if not data:
+                return
         if self._swallow:
             skipped = min(self._swallow, len(data))
             self._swallow -= skipped
@@ -113,6 +117,21 @@ class FramePort(asyncio.Protocol):
             del self._buffer[:end]
             if not self._frame(kind, head, body):
                 return
+
+    def _whole_frames(self, data: bytes) -> bytes:
+        """Take the frames that this packet holds whole, which is nearly always all of it; the rest of the packet."""
+        at, size = 0, len(data)
+        while size - at >= HEADER.size:
+            length, kind, head_length = HEADER.unpack_from(data, at)
+            head_at = at + HEADER.size
+            end = head_at + length
+            if end > size or head_length > length or length - head_length > RESPONSE_BYTES_MAX:
+                break
+            body_at = head_at + head_length
+            if not self._frame(kind, data[head_at:body_at], data[body_at:end]):
+                return b""
+            at = end
+        return data[at:]
 
     def _take_oversized(self, head_end: int, end: int) -> None:
         head = bytes(self._buffer[HEADER.size : head_end])

@@ -121,8 +121,10 @@ class Journal:
         return invocation_log.application_passes(message, self._version.logging.application_level, level)
 
     def _flush_partial(self) -> None:
-        now_ms = invocation_log.epoch_ms(self._clock.now())
-        self._emit([LogEvent(now_ms, line) for line in self._lines.flush()])
+        left = self._lines.flush()
+        if left:
+            now_ms = invocation_log.epoch_ms(self._clock.now())
+            self._emit([LogEvent(now_ms, line) for line in left])
 
     # -- what the platform says
 
