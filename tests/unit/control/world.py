@@ -183,14 +183,17 @@ class World:
         await self.close()
         await self.open()
 
-    async def create(self, name: str = "f", content: bytes | None = None, **settings: Any) -> Function:
-        new = NewFunction(
+    def new(self, name: str = "f", **settings: Any) -> NewFunction:
+        return NewFunction(
             account=ACCOUNT,
             region=REGION,
             name=name,
             architecture="x86_64",
             settings=Change(**{"runtime": "python3.12", "handler": "f.h", "role": ROLE, **settings}),
         )
+
+    async def create(self, name: str = "f", content: bytes | None = None, **settings: Any) -> Function:
+        new = self.new(name, **settings)
         return await self.catalogue.create_function(new, package() if content is None else content)
 
     async def created(self, name: str = "f", content: bytes | None = None, **settings: Any) -> Function:
