@@ -1,4 +1,4 @@
-"""The benchmark: `python -m bench [--quick] [--json FILE] [--only cold,rate,sleepers,warm]`.
+"""The benchmark: `python -m bench [--quick] [--json FILE] [--trace] [--only cold,rate,sleepers,warm,trace]`.
 
 Figures are ratios within one run; they are printed, never asserted. See docs/performance.md.
 """
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import cold, warm
+from bench import cold, trace, warm
 from bench.figures import Row, as_json, table
 
 N, N_QUICK = 200, 30
@@ -27,6 +27,7 @@ def parts(quick: bool) -> dict[str, Callable[[], Sequence[Row]]]:
         "cold": lambda: cold.ColdStarts(n).rows(),
         "rate": lambda: [cold.creation_rate(n)],
         "warm": lambda: warm.rows(n, 3, 0.5) if quick else warm.rows(2000, 5, 2.0),
+        "trace": lambda: trace.rows(60, 2.0) if quick else trace.rows(150, 3.0),
         "sleepers": lambda: cold.sleepers(SLEEPERS_QUICK, 10.0) if quick else cold.sleepers(SLEEPERS, 30.0),
     }
 
@@ -46,10 +47,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"n = {N_QUICK} instead of {N}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON, too")
-    parser.add_argument("--only", default="", metavar="PARTS", help="comma-separated: cold, rate, warm, sleepers")
+    parser.add_argument(
+        "--only", default="", metavar="PARTS", help="comma-separated: cold, rate, warm, sleepers, trace"
+    )
+    parser.add_argument("--trace", action="store_true", help="the same as --only trace: needs no server")
     given = parser.parse_args(arguments)
     known = parts(given.quick)
-    chosen = [name for name in given.only.split(",") if name] or list(known)
+    chosen = ["trace"] if given.trace else [name for name in given.only.split(",") if name] or list(known)
     if unknown := set(chosen) - set(known):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     cold.allow_many_descriptors()

@@ -28,7 +28,9 @@ costs a cold start each day. The paper forecasts idle times beyond the histogram
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TypeAlias
 
 Counts: TypeAlias = "array[int]"
@@ -47,6 +49,7 @@ PREWARM_AFTER_S_MIN = 900.0
 LINGER_S = 30.0
 """So long an environment stays after an event although the next one is expected later: for the event that was not."""
 
+SOON_S = (60.0, 300.0, 900.0, 3600.0)
 _WEIGHT = 16  # of one observation: it can be halved four times before it is forgotten
 _TOTAL_MAX = 4096 * _WEIGHT - 1  # whatever the spread, no bin can pass the two bytes of its count
 _SPAN_S_MAX = 7 * 86_400.0
@@ -150,16 +153,27 @@ def _percentile_bin(history: History, share: float) -> int:
     return BINS - 1
 
 
-def chance(history: History, idle_s: float, within_s: float) -> float:
+def survivors(history: History) -> Sequence[int]:
+    """How much was seen of idle times at least so many bins long; the last counts those beyond all bins."""
+    return [*accumulate(reversed(history.counts), initial=history.beyond)][::-1]
+
+
+def chance(survived: Sequence[int], idle_s: float, within_s: float) -> float:
     """How likely, from 0 to 1, an event ends an idleness that has lasted idle_s within the next within_s.
 
-    The share of the idle times seen so far that lasted as long and ended in that time, together with one observation
-    that nobody made: that a thing idle for t ends within the next w with w / (t + w). It stands alone where nothing
-    was seen, and orders functions of which nothing is known by how long they are idle.
+    The share of the idle times seen so far that lasted as long (`survivors`) and ended in that time, together with one
+    observation that nobody made: that a thing idle for t ends within the next w with w / (t + w). It stands alone where
+    nothing was seen, and orders functions of which nothing is known by how long they are idle.
     """
-    first = min(BINS, int(idle_s // BIN_S))
-    last = min(BINS, int((idle_s + within_s) // BIN_S) + 1)
-    lasted = sum(history.counts[first:]) + history.beyond
-    ended = sum(history.counts[first:last])
+    lasted = survived[min(BINS, int(idle_s // BIN_S))]
+    left = survived[min(BINS, int((idle_s + within_s) // BIN_S) + 1)]
     unseen = within_s / (idle_s + within_s)
-    return (ended + _WEIGHT * unseen) / (lasted + _WEIGHT)
+    return (lasted - left + _WEIGHT * unseen) / (lasted + _WEIGHT)
+
+
+def soon(survived: Sequence[int], idle_s: float) -> float:
+    """How fast the chance of an event grows, per second: the best of a minute, five, fifteen and sixty.
+
+    What is used in a minute is worth more than what is used in an hour, for its memory is given back sooner.
+    """
+    return max(chance(survived, idle_s, within_s) / within_s for within_s in SOON_S)

@@ -4,22 +4,24 @@ The rule. An event goes to the idle environment of its very version that was use
 cold); else a new one is started. When the machine holds as many as it may, or they use more memory than the budget,
 the idle environments worth least go first, whoever they belong to. When none is idle the event is refused.
 
-    worth = (how likely it is used again soon) x (seconds its start would cost) / (bytes it holds)
+    worth = (how likely it is used again soon) x sqrt((seconds its start would cost) / (bytes it holds))
 
-as in GreedyDual caches, with the likelihood from the version's own history in place of the cache's ageing. Among
-equals the one idle longest goes.
+as in GreedyDual caches, with the likelihood, per second, from the version's own history in place of the cache's ageing.
+Without the root the least time would be waited in all, with neither cost nor bytes the fewest would wait; the root is
+between and near the best of both (docs/decisions/0010-keep-alive.md). Among equals the one idle longest goes.
 
 Worked example, environments_max 3: A idle since 10 s, B idle since 2 s, C busy. An event for a new version D: start,
-and evict A, were all else equal. But A is a timer due in a minute (likely, 0.9), takes 2 s to start and holds 50 MB:
-0.9 x 2 / 50 = 0.036 a megabyte; B was invoked once (0.99 by its short idleness), starts in 0.1 s and holds 20 MB:
-0.99 x 0.1 / 20 = 0.005. So B goes. Another event for D, with C and D busy: start, evict A. A third: refused, everything
-is busy.
+and evict A, were all else equal. But A is a timer due within a minute (0.9 / 60 s), takes 2 s to start and holds 50 MB:
+0.015 x sqrt(2 / 50) = 0.003; B was invoked once (0.97 / 60 s, by its short idleness), starts in 0.1 s and holds 20 MB:
+0.016 x sqrt(0.1 / 20) = 0.0011. So B goes. Another event for D, with C and D busy: start, evict A. A third: refused,
+everything is busy.
 
 Caveat: an event that has begun to start an environment waits for that one, even when another grows idle meanwhile.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -111,9 +113,9 @@ def has_room(view: PoolView, limits: PoolLimits) -> bool:
     return view.live < limits.environments_max and (fits or not view.live)
 
 
-def worth(chance: float, start_s: float, memory_bytes: int) -> float:
-    """Of keeping an idle environment: seconds of waiting that a byte of it is likely to save."""
-    return chance * max(start_s, _START_S_MIN) / max(memory_bytes, _MEMORY_BYTES_MIN)
+def worth(soon: float, start_s: float, memory_bytes: int) -> float:
+    """Of keeping an idle environment. soon: how likely it is used again, per second (keepalive.soon)."""
+    return soon * math.sqrt(max(start_s, _START_S_MIN) / max(memory_bytes, _MEMORY_BYTES_MIN))
 
 
 def expired(idle: Sequence[Idle], now: float, keep: Callable[[EnvironmentKey], KeepAlive]) -> tuple[int, ...]:

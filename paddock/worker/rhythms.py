@@ -12,27 +12,24 @@ few additions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from paddock.worker import keepalive
 from paddock.worker.keepalive import BIN_S, History, KeepAlive, KeepAliveSettings
-from paddock.worker.pool import NEW_ENVIRONMENT_BYTES, EnvironmentKey, worth
+from paddock.worker.pool import NEW_ENVIRONMENT_BYTES, EnvironmentKey, Idle, worth
 
 VERSIONS_MAX = 10_000
 _FORGET_SHARE = 10  # one in so many goes when there are too many
 _FOLD_SHARE = 16
-
-SOON_S = 900.0
-"""What is used again later than that is not worth memory that something else asks for now."""
 
 
 @dataclass(slots=True)
 class _Rhythm:
     """busy: events running. ended_at: when the last one ended and left none. quick: idle times not folded in yet.
 
-    decision: from the history; None when that has changed. was_tried: an environment was started ahead since then.
-    start_s, memory_bytes: what its last environment cost to start, and holds.
+    decision, survived: from the history; None when that has changed. was_tried: an environment was started ahead since
+    then. start_s, memory_bytes: what its last environment cost to start, and holds.
     """
 
     history: History = field(default_factory=History)
@@ -40,6 +37,7 @@ class _Rhythm:
     ended_at: float | None = None
     quick: int = 0
     decision: KeepAlive | None = None
+    survived: Sequence[int] | None = None
     was_tried: bool = False
     start_s: float = 0.0
     memory_bytes: int = NEW_ENVIRONMENT_BYTES
@@ -47,9 +45,12 @@ class _Rhythm:
     def fold(self) -> None:
         """Quick idle times go into the history once they can change it."""
         if self.quick * _FOLD_SHARE * 16 > self.history.total:
-            self.history = keepalive.observe(self.history, 0.0, self.quick)
+            self.observe(0.0, self.quick)
             self.quick = 0
-            self.decision = None
+
+    def observe(self, idle_s: float, times: int = 1) -> None:
+        self.history = keepalive.observe(self.history, idle_s, times)
+        self.decision = self.survived = None
 
 
 class Rhythms:
@@ -69,8 +70,7 @@ class Rhythms:
             if idle_s < BIN_S:
                 rhythm.quick += 1
             else:
-                rhythm.history = keepalive.observe(rhythm.history, idle_s)
-                rhythm.decision = None
+                rhythm.observe(idle_s)
         rhythm.busy += 1
 
     def ended(self, key: EnvironmentKey, now: float) -> None:
@@ -111,13 +111,18 @@ class Rhythms:
                 rhythm.was_tried = True
                 yield version
 
-    def worth(self, key: EnvironmentKey, idle_s: float, memory_bytes: int) -> float:
-        """Of an environment of it that is idle for so long; see pool.worth."""
-        rhythm = self._known.get(key[:-1])
+    def worth(self, idle: Idle, now: float) -> float:
+        """See pool.worth. One started ahead waits for the event that its version has been waiting for all along."""
+        idle_s = now - idle.since
+        rhythm = self._known.get(idle.key[:-1])
         if rhythm is None:
-            return worth(keepalive.chance(History(), idle_s, SOON_S), 0.0, memory_bytes)
+            return worth(keepalive.soon(keepalive.survivors(History()), idle_s), 0.0, idle.memory_bytes)
+        if idle.was_started_ahead and not rhythm.busy and rhythm.ended_at is not None:
+            idle_s = now - rhythm.ended_at
         rhythm.fold()
-        return worth(keepalive.chance(rhythm.history, idle_s, SOON_S), rhythm.start_s, memory_bytes)
+        if rhythm.survived is None:
+            rhythm.survived = keepalive.survivors(rhythm.history)
+        return worth(keepalive.soon(rhythm.survived, idle_s), rhythm.start_s, idle.memory_bytes)
 
     def busy(self) -> int:
         """Events running, of all versions."""

@@ -19,6 +19,8 @@ from paddock.worker.keepalive import (
     decide,
     is_representative,
     observe,
+    soon,
+    survivors,
 )
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
@@ -122,14 +124,23 @@ def test_every_chance_is_one(idle_times: list[tuple[float, int]], idle_s: float,
     history = History()
     for observed_s, times in idle_times:
         history = observe(history, observed_s, times)
-    assert 0 < chance(history, idle_s, within_s) <= 1
-    assert chance(history, idle_s, within_s) <= chance(history, idle_s, within_s + 60.0), "later is no less likely"
+    survived = survivors(history)
+    assert survived[0] == history.total
+    assert 0 < chance(survived, idle_s, within_s) <= 1
+    assert chance(survived, idle_s, within_s) <= chance(survived, idle_s, within_s + 60.0), "later is no less likely"
 
 
 def test_chances_follow_what_was_seen() -> None:
-    timer = seen(*[1800.0] * 50)
+    timer = survivors(seen(*[1800.0] * 50))
     assert chance(timer, 1700.0, 300.0) > 0.95, "it is due"
     assert chance(timer, 60.0, 300.0) < 0.05, "it has just been"
-    unknown = [chance(History(), idle_s, 300.0) for idle_s in (0.0, 1.0, 60.0, HOUR)]
+    nothing = survivors(History())
+    unknown = [chance(nothing, idle_s, 300.0) for idle_s in (0.0, 1.0, 60.0, HOUR)]
     assert unknown == sorted(unknown, reverse=True), "of the unknown, who is idle longest is the least likely"
     assert unknown[0] == 1.0
+
+
+def test_what_comes_in_a_minute_is_sooner_than_what_comes_in_an_hour() -> None:
+    minutes, hours = survivors(seen(*[90.0] * 50)), survivors(seen(*[HOUR] * 50))
+    assert soon(minutes, 45.0) > 10 * soon(hours, 45.0) > 0
+    assert soon(hours, HOUR - 30) > 0.9 / 300

@@ -6,7 +6,7 @@ import pytest
 
 from paddock.worker import rhythms
 from paddock.worker.keepalive import KeepAliveSettings
-from paddock.worker.pool import NEW_ENVIRONMENT_BYTES
+from paddock.worker.pool import NEW_ENVIRONMENT_BYTES, Idle
 from paddock.worker.rhythms import Rhythms
 
 KEY = ("fn", "$LATEST", "build-1")
@@ -71,17 +71,23 @@ def test_quick_events_are_learnt_too() -> None:
 
 def test_worth_knows_the_rhythm_and_the_cost() -> None:
     known = Rhythms(ADAPTIVE)
-    timer(known)
+    ended = timer(known)
     other = ("once", "$LATEST", "build-1")
     known.began(other, 0.0)
     known.ended(other, 1.0)
     for key in (KEY, other):
         known.started(key, 0.5)
-    assert known.worth(KEY, 1700.0, 1 << 25) > known.worth(other, 1700.0, 1 << 25), "due against unknown"
-    before = known.worth(other, 10.0, 1 << 25)
-    known.started(other, 1.0)
-    assert known.worth(other, 10.0, 1 << 25) == pytest.approx(2 * before)
-    assert known.worth(("never", "seen"), 10.0, 1 << 25) > 0
+
+    def worth(key: tuple[str, ...], idle_s: float, ahead: bool = False) -> float:
+        one = Idle(number=1, key=key, since=ended + 1790 - idle_s, memory_bytes=1 << 25, was_started_ahead=ahead)
+        return known.worth(one, ended + 1790)
+
+    assert worth(KEY, 1790.0) > worth(other, 1790.0), "due against unknown"
+    assert worth(KEY, 200.0, ahead=True) == worth(KEY, 1790.0) > worth(KEY, 200.0), "it waits for the same event"
+    before = worth(other, 10.0)
+    known.started(other, 2.0)
+    assert worth(other, 10.0) == pytest.approx(2 * before)
+    assert worth(("never", "seen"), 10.0) > 0
 
 
 def test_a_new_environment_is_reckoned_with_what_the_last_one_held() -> None:
