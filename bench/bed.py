@@ -81,7 +81,7 @@ class Bed:
 
 
 @contextmanager
-def bed(**settings: object) -> Iterator[Bed]:
+def bed(**settings: Any) -> Iterator[Bed]:
     """A running Paddock; settings as in PADDOCK_*, without the prefix."""
     with tempfile.TemporaryDirectory(prefix="paddock-bench-") as directory:
         Path(directory).chmod(0o755)  # the server, which is another user as root, must reach its part of it
