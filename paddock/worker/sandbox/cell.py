@@ -23,7 +23,7 @@ import select
 import signal
 import socket
 import sys
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from paddock.worker.sandbox import linux, userland
 from paddock.worker.sandbox.cgroup import Group
@@ -39,6 +39,9 @@ _MASKED = """/proc/keys /proc/key-users /proc/kallsyms /proc/modules /proc/timer
     /proc/latency_stats /proc/interrupts /proc/cmdline /proc/kcore /proc/sysrq-trigger""".split()
 _DESCRIPTORS_MAX = 1024
 _PROCESSES_MAX = 1024
+# A process that is being forked while its parent is stopped and continued is born with the stop but without the
+# continuation, which the kernel drops where nobody handles it. So whoever continues all does it again a little later.
+_CONTINUE_AGAIN_MS = (5, 50, 500)
 
 Runtime = Callable[[int, int, bool], None]
 
@@ -167,6 +170,7 @@ class _Init:
         self._runtime = runtime
         self._ahead = ahead
         self._child = 0
+        self._continue_again_ms: Tuple[int, ...] = ()
         self._control = socket.socket(fileno=CONTROL_FD)
         self._wake_in, self._wake_out = os.pipe()
         os.set_blocking(self._wake_out, False)
@@ -181,7 +185,11 @@ class _Init:
         poll.register(CONTROL_FD, select.POLLIN)
         poll.register(self._wake_in, select.POLLIN)
         while True:
-            for fd, _ in poll.poll():
+            ready = poll.poll(self._continue_again_ms[0] if self._continue_again_ms else None)
+            if not ready:
+                self._continue_again_ms = self._continue_again_ms[1:]
+                self._signal_all(signal.SIGCONT)
+            for fd, _ in ready:
                 if fd == CONTROL_FD:
                     command = self._control.recv(64)
                     if not command:
@@ -235,8 +243,10 @@ class _Init:
         if command == "reset":
             self._reset()
         elif command == "freeze":
+            self._continue_again_ms = ()
             self._signal_all(signal.SIGSTOP)
         elif command == "thaw":
+            self._continue_again_ms = _CONTINUE_AGAIN_MS
             self._signal_all(signal.SIGCONT)
 
     def _signal_all(self, number: int) -> None:
