@@ -94,6 +94,7 @@ class Yard:
         cells_ready: int = 0,
         budget_mb: int = 1 << 20,
         scaling_rate: int = 0,
+        **policy: Any,
     ) -> None:
         self.clock, self.sink, self.code, self.sandboxes = FakeClock(), KeepingSink(), FakeCode(), FakeSandboxes()
         self.worker = Worker(
@@ -106,6 +107,7 @@ class Yard:
                 limits=PoolLimits(environments_max=environments_max, memory_budget_bytes=budget_mb << 20),
                 environment=SETTINGS,
                 scaling_rate_per_10_s=scaling_rate,
+                **policy,
             ),
             clock=self.clock,
             ids=FakeIds(),
