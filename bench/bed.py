@@ -57,11 +57,11 @@ class Bed:
             self.lambda_.delete_function(FunctionName=name)
 
     def settle(self, connection: Connection, cells: int | None = None, environments: int | None = None) -> None:
-        """Wait until so many cells wait and so many environments live."""
+        """Wait until so many cells wait, or more by demand, and so many environments live."""
 
         def is_so() -> bool:
             health = json.loads(connection.get("/health"))
-            cells_there = cells is None or health["cells"] == cells
+            cells_there = cells is None or health["cells"] >= cells
             return cells_there and (environments is None or health["environments"] == environments)
 
         self._until(is_so, f"not {cells} cells and {environments} environments")

@@ -42,7 +42,7 @@ class ColdStarts:
 
     def rows(self) -> list[Row]:
         pooled = f"cold start, pool of {CELLS_READY} cells"
-        with bed(cells_ready_per_runtime=CELLS_READY) as place:
+        with bed(cells_ready_per_runtime=CELLS_READY, cells_ready_per_runtime_max=CELLS_READY) as place:
             full = latency(f"{pooled}, {FULL_CPU_MB} MB", self._first_invokes(place, "full", FULL_CPU_MB, CELLS_READY))
             small = latency(f"{pooled}, 128 MB", self._first_invokes(place, "small", 128, CELLS_READY))
         with bed(cells_ready_per_runtime=0) as place:
