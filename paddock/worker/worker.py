@@ -33,7 +33,7 @@ from paddock.worker.demand import CellLimits, Demand
 from paddock.worker.environment import Environment, EnvironmentSettings, RuntimeFacts
 from paddock.worker.keepalive import KeepAliveSettings
 from paddock.worker.pool import EnvironmentKey, Idle, PoolLimits, PoolView
-from paddock.worker.rhythms import Rhythms
+from paddock.worker.rhythms import VERSIONS_MAX, Rhythms
 from paddock.worker.runtime_api import HttpPort
 from paddock.worker.scaling import ScalingRate
 
@@ -265,6 +265,8 @@ class Worker:
         """A cell that waits, or a new one, becomes an environment of the version."""
         digest = version.code.digest
         self._versions[version.environment_key[:-1]] = version
+        if len(self._versions) > VERSIONS_MAX:
+            del self._versions[next(iter(self._versions))]
         self._demand[version.runtime] = demand.taken(self._demand[version.runtime], self._clock.monotonic())
         self._code.hold(digest)
         try:
@@ -412,19 +414,24 @@ class Worker:
     def _start_ahead(self, now: float) -> None:
         """Of versions whose next event is near, where that needs nobody's memory."""
         living = {one.version.environment_key[:-1] for one in self._environments.values() if not one.is_ending}
+        view = self._sums(())
         for key in self._rhythms.due(now):
             version = self._versions.get(key)
             if version is None or key in living:
                 continue
-            if not pool.has_room(self._sums(version.environment_key), self._settings.limits):
+            view = dataclasses.replace(view, new_bytes=self._rhythms.memory_bytes(version.environment_key))
+            if not pool.has_room(view, self._settings.limits):
                 return
+            view = dataclasses.replace(view, live=view.live + 1, memory_bytes=view.memory_bytes + view.new_bytes)
+            self._starting += 1  # from now on, not only once its task runs
             self._background(self._start_one_ahead(version))
 
     async def _start_one_ahead(self, version: FunctionVersion) -> None:
         key = version.environment_key
+        self._starting -= 1  # _start counts it again before it lets anybody else go on
         try:
             environment = await self._start(version)
-        except ServiceError as error:
+        except (ServiceError, OSError) as error:
             log.warning("%s: not started ahead: %s", version.version_arn, error)
             return
         if self._versions.get(key[:-1]) is not version:

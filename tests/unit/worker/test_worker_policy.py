@@ -81,6 +81,24 @@ def test_nothing_is_started_ahead_on_a_full_machine() -> None:
     played(act, **adaptive(environments_max=1))
 
 
+def test_as_many_are_started_ahead_at_once_as_there_is_room_for() -> None:
+    async def act(yard: Yard) -> None:
+        timers = [version(f"timer-{number}") for number in range(3)]
+        for _ in range(9):
+            yard.clock.seconds += HALF_HOUR
+            for timer in timers:
+                await yard.run("r", timer)
+        yard.worker.start()
+        await turn(yard, 100.0)
+        await yard.count(environments=0)
+        made = len(yard.sandboxes.made)
+        await yard.clock.turn(DUE)
+        await until(lambda: yard.worker.counts()["idle"] == 2)
+        assert len(yard.sandboxes.made) == made + 2
+
+    played(act, **adaptive(environments_max=2))
+
+
 def test_nothing_is_started_ahead_of_a_function_that_is_deleted() -> None:
     async def act(yard: Yard) -> None:
         await be_a_timer(yard)
@@ -176,6 +194,7 @@ def test_cells_taken_are_counted_and_their_making_timed() -> None:
         await yard.count(cells=2)
         yard.sandboxes.hold = asyncio.Event()
         await yard.run("1")
+        await until(lambda: yard.worker._cells_starting["python3.12"])
         yard.clock.seconds += 3.0
         yard.sandboxes.hold.set()
         await yard.count(cells=2)
