@@ -26,6 +26,9 @@ class Tx(Protocol):
     def run(self, query: str, **args: Any) -> int:
         """Execute; the number of rows changed."""
 
+    def run_many(self, query: str, rows: Sequence[Row]) -> None:
+        """Execute once for each row of arguments, which costs less than as many calls."""
+
     def rows(self, query: str, **args: Any) -> list[Row]:
         """All rows of a query."""
 

@@ -229,15 +229,23 @@ def stream_name_of(tx: Tx, stream_id: int) -> str:
 
 def add_events(tx: Tx, group_id: int, stream_id: int, events: Sequence[LogEvent], now_ms: int) -> int:
     """Append; the bytes they count as. `events` is not empty."""
+    rows = []
     total = 0
     for event in events:
         message = storable(event.message)
         size = size_of(message)
         total += size
-        tx.run(
-            "log_event_add", group_id=group_id, stream_id=stream_id, timestamp_ms=event.timestamp_ms,
-            ingestion_ms=now_ms, size_bytes=size, message=message,
-        )  # fmt: skip
+        rows.append(
+            {
+                "group_id": group_id,
+                "stream_id": stream_id,
+                "timestamp_ms": event.timestamp_ms,
+                "ingestion_ms": now_ms,
+                "size_bytes": size,
+                "message": message,
+            }
+        )
+    tx.run_many("log_event_add", rows)
     times = [event.timestamp_ms for event in events]
     tx.run(
         "log_stream_note_events", stream_id=stream_id, size_bytes=total, first_ms=min(times), last_ms=max(times),

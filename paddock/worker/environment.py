@@ -42,6 +42,7 @@ FULL_CPU_MB = 1769
 CPU_PERIOD_US = 100_000
 CPU_QUOTA_US_MIN = 1_000
 RESET_TIMEOUT_S = 10.0
+RECOVERY_GRACE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,11 @@ def cpu_quota_us(memory_mb: int) -> int:
 
 
 class Environment:
-    """See the module's page. `on_terminated` is called once, when nothing of it is left."""
+    """See the module's page. `on_terminated` is called once, when nothing of it is left.
+
+    `on_free` is called after each event, when it is ready for another; after a crash or a timeout that may be later
+    than the event's result.
+    """
 
     def __init__(
         self,
@@ -103,6 +108,7 @@ class Environment:
         self.was_started_ahead = False
         self.memory_used_bytes = 0
         self.on_terminated: Callable[[Environment], None] | None = None
+        self.on_free: Callable[[Environment], None] | None = None
         self._sandbox = sandbox
         self._runtime = runtime
         self._settings = settings
@@ -119,7 +125,7 @@ class Environment:
             runtime_arn=runtime.arn,
         )
         self._frames = FramePort(self)
-        self._http = HttpPort(self)
+        self._http = HttpPort(self, gives_events=runtime.transport == "http")
         self._stop_serving: Callable[[], None] | None = None
         self._first_next: asyncio.Future[Failure | None] | None = None
         self._end: asyncio.Future[_Answered | Failure] | None = None
@@ -302,11 +308,23 @@ class Environment:
         result = self._finish(invocation, outcome, duration_ms)
         timed_out = isinstance(outcome, Failure) and outcome.kind == "timeout"
         if was_initialised and (timed_out or self._needs_init):  # a runtime may also leave after its answer
-            await self._reset()
+            self._recovery = asyncio.ensure_future(self._recover())
+            # As a rule it takes milliseconds, and the next event finds /tmp as it was; nobody waits for a fork bomb.
+            await asyncio.wait((self._recovery,), timeout=RECOVERY_GRACE_S)
+        else:
+            self._event_over()
+        return result
+
+    async def _recover(self) -> None:
+        await self._reset()
+        self._event_over()
+
+    def _event_over(self) -> None:
         self._current = None
         if self.state is EnvironmentState.INVOKING:
             self._become_ready()
-        return result
+            if self.on_free is not None:
+                self.on_free(self)
 
     async def _initialise_again(self, timeout_s: float) -> tuple[Failure | None, float]:
         """The suppressed init: within the event's own time, billed as its duration."""

@@ -76,10 +76,14 @@ def next_headers(invocation: Invocation, deadline_ms: int) -> tuple[tuple[str, s
 
 
 class HttpPort:
-    """The API of one environment. `invoke` hands the event to whoever asks next."""
+    """The API of one environment. `invoke` hands the event to whoever asks next.
 
-    def __init__(self, holder: Holder) -> None:
+    gives_events: whether the runtime speaks HTTP at all; a managed one gets its events by frames.
+    """
+
+    def __init__(self, holder: Holder, gives_events: bool = True) -> None:
         self._holder = holder
+        self._gives_events = gives_events
         self._event: Response | None = None
         self._arrived = asyncio.Event()
         self._generation = 0
@@ -110,6 +114,8 @@ class HttpPort:
         return Response(status=404, body=b"404 page not found\n")
 
     async def _next(self, request: IncomingRequest) -> Response:
+        if not self._gives_events:
+            return _forbidden("Ready to Ready")
         self._holder.asked_next()
         if self._holder.current_request_id and self._event is not None:
             return self._event  # asked again without an answer: the same event again (spec 02 section 12)

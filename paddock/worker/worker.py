@@ -39,6 +39,7 @@ from paddock.worker.scaling import ScalingRate
 
 log = logging.getLogger("paddock.worker")
 
+REFILL_DELAY_S = 0.01
 REAP_INTERVAL_S_MAX = 5.0
 
 ServePorts = Callable[[HttpPort, Sandbox, FunctionVersion], Awaitable[Callable[[], None]]]
@@ -152,12 +153,10 @@ class Worker:
         try:
             environment = await self._acquire(key, invocation.version)
             try:
-                result = await environment.invoke(invocation)
+                return await environment.invoke(invocation)
             except BaseException:
                 environment.shut_down()  # whatever state it is in, nobody may use it again
                 raise
-            self._release(key, environment)
-            return result
         finally:
             self._rhythms.ended(key, self._clock.monotonic())
 
@@ -281,7 +280,8 @@ class Worker:
             raise AssertionError("unreachable")
         finally:
             self._later(self._code.release(digest))
-            self._refill(version.runtime)  # not earlier: it would compete with the start for the processors
+            # Not at once: it would compete with this start, and with the event it is for, for the processors.
+            asyncio.get_running_loop().call_later(REFILL_DELAY_S, self._refill, version.runtime)
 
     async def _prepared_cell(self, version: FunctionVersion) -> Sandbox:
         await self._code.ensure(version.code.digest)
@@ -311,6 +311,7 @@ class Worker:
         self._environments[number] = environment
         self._code.hold(version.code.digest)  # until it is gone
         environment.on_terminated = self._terminated
+        environment.on_free = self._release
         began = self._clock.monotonic()
         try:
             await environment.start()
@@ -322,13 +323,12 @@ class Worker:
         self._rhythms.started(version.environment_key, self._clock.monotonic() - began)
         return environment
 
-    def _release(self, key: EnvironmentKey, environment: Environment) -> None:
-        """After an event: idle again, unless its code is old by now or it did not survive."""
-        if not environment.is_usable:
-            return
+    def _release(self, environment: Environment) -> None:
+        """After an event: idle again, unless its code is old by now."""
         if self._stopping or environment.number in self._retired:
             environment.shut_down()
             return
+        key = environment.version.environment_key
         self._rhythms.measured(key, environment.memory_used_bytes)
         self._idle[key].append(environment.number)
 
@@ -439,7 +439,7 @@ class Worker:
             return
         environment.was_started_ahead = True
         environment.measure_memory()
-        self._release(key, environment)
+        self._release(environment)
 
     def _size_cells(self, now: float) -> None:
         """As many cells of each runtime as its cold starts ask for, one less at a time when they cease."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,9 @@ class SqlTransaction:
     def run(self, query: str, **args: Any) -> int:
         return self._execute(query, args).rowcount
 
+    def run_many(self, query: str, rows: Sequence[Row]) -> None:
+        self._connection.executemany(self._text(query), rows)
+
     def rows(self, query: str, **args: Any) -> list[Row]:
         cursor = self._execute(query, args)
         names = [column[0] for column in cursor.description or ()]
@@ -98,7 +101,10 @@ class SqlTransaction:
         return None if values is None else dict(zip(names, values, strict=True))
 
     def _execute(self, query: str, args: Mapping[str, Any]) -> sqlite3.Cursor:
+        return self._connection.execute(self._text(query), args)
+
+    def _text(self, query: str) -> str:
         text = self._queries.get(query)
         if text is None:
             raise KeyError(f"no query is named {query}")
-        return self._connection.execute(text, args)
+        return text

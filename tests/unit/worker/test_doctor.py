@@ -48,16 +48,18 @@ def test_an_attempt_is_made_in_a_child_whatever_becomes_of_it() -> None:
     ]
 
 
-def test_every_check_really_runs_here_and_leaves_nothing() -> None:
-    before = Path("/proc/self/mountinfo").read_text(), sorted(os.listdir("/tmp"))
+def test_every_check_really_runs_here_and_leaves_nothing(tmp_path: Path) -> None:
+    before = Path("/proc/self/mountinfo").read_text()
     script = "from paddock.worker.sandbox import doctor\nprint(doctor.as_json(doctor.examine(['python3.99'])))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     report = json.loads(done.stdout)
     assert [check["name"] for check in report["checks"]][:-1] == [check.name for check in doctor.CHECKS]
     assert report["mode"] == ("root" if os.geteuid() == 0 else "rootless")
     assert report["isolated"] == all(check["ok"] for check in report["checks"] if check["needed"])
     assert all(check["ok"] or (check["detail"] and check["lost"] and check["fix"]) for check in report["checks"])
-    assert (Path("/proc/self/mountinfo").read_text(), sorted(os.listdir("/tmp"))) == before
+    assert Path("/proc/self/mountinfo").read_text() == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names_are_unique_and_every_loss_is_spelled_out() -> None:

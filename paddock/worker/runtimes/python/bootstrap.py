@@ -39,10 +39,17 @@ _CHUNK = 65536  # larger receive buffers cost an mmap each
 _CAUSE_BYTES_MAX = 60_000
 
 
+# Of the standard library, what most functions import: shared by all environments instead of read by each.
+_USUAL = "base64 collections contextlib dataclasses datetime decimal enum functools hashlib itertools math random re"
+_USUAL += " string typing urllib.parse uuid"
+
+
 def preload() -> None:
-    """Import, in the zygote, what every environment would import anyway."""
-    importlib.import_module("awslambdaric.bootstrap")
-    importlib.import_module("snapshot_restore_py")
+    """Import, in the zygote, what every environment, or nearly every one, would import anyway."""
+    for name in ("awslambdaric.bootstrap", "snapshot_restore_py", *_USUAL.split()):
+        importlib.import_module(name)
+    random_module = sys.modules["random"]
+    os.register_at_fork(after_in_child=random_module.seed)  # no two environments may draw the same numbers
     gc.collect()
     gc.freeze()
 
