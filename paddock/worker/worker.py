@@ -129,6 +129,7 @@ class Worker:
         self._cells: dict[str, deque[Sandbox]] = {}
         self._cells_starting: dict[str, int] = defaultdict(int)
         self._cells_wanted: dict[str, int] = {}
+        self._warming: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._demand: dict[str, Demand] = defaultdict(Demand)
         self._rhythms = Rhythms(settings.keep_alive)
         self._versions: dict[EnvironmentKey, FunctionVersion] = {}
@@ -358,11 +359,16 @@ class Worker:
         """Have at least one cell of the runtime ready, so that its zygote is up and known to work."""
         waiting = self._cells.setdefault(runtime, deque())
         if not waiting and self._settings.cells_ready > 0:
-            try:
-                self._keep(runtime, await self._sandboxes.start(runtime, ahead=True))
-            except SandboxFailed as error:
-                raise InternalError(f"The runtime {runtime} could not be started: {error}") from error
+            async with self._warming[runtime]:  # one cell tells it to all who prepare at once
+                if not waiting:
+                    await self._first_cell(runtime)
         self._refill(runtime)
+
+    async def _first_cell(self, runtime: str) -> None:
+        try:
+            self._keep(runtime, await self._sandboxes.start(runtime, ahead=True))
+        except SandboxFailed as error:
+            raise InternalError(f"The runtime {runtime} could not be started: {error}") from error
 
     def _refill(self, runtime: str) -> None:
         if self._stopping:

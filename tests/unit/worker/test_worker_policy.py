@@ -8,7 +8,7 @@ from typing import Any
 
 from paddock.worker import demand
 from tests.unit.worker.test_worker import Yard, played
-from tests.unit.worker.world import FakeSandbox, Runtime, until, version
+from tests.unit.worker.world import FakeSandbox, Runtime, settle, until, version
 
 HALF_HOUR = 1800.0
 DUE = 29 * 60 * 0.9
@@ -201,5 +201,18 @@ def test_cells_taken_are_counted_and_their_making_timed() -> None:
         known = yard.worker._demand["python3.12"]
         assert known.starts_per_s == 1 / demand.RATE_MEMORY_S
         assert known.ready_s > 0
+
+    played(act, cells_ready=2)
+
+
+def test_many_prepared_at_once_make_no_more_cells_than_wanted() -> None:
+    async def act(yard: Yard) -> None:
+        yard.sandboxes.hold = asyncio.Event()
+        preparing = [asyncio.ensure_future(yard.worker.prepare(version(f"f{number}"))) for number in range(20)]
+        await settle()
+        yard.sandboxes.hold.set()
+        await asyncio.gather(*preparing)
+        await yard.count(cells=2)
+        assert len(yard.sandboxes.made) == 2
 
     played(act, cells_ready=2)
