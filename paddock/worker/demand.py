@@ -10,6 +10,9 @@ worker, so that a pause in a stream of cold starts does not cost the cells it wi
 
 Worked example: 50 cold starts a second, a cell ready in 20 ms: m = 1, wanted 4. On a machine so busy that a cell takes
 a second, m = 50: 72 wanted.
+
+Caveat: it follows a stream of cold starts, not the first burst: the rate is smoothed over ten seconds, and the worker
+looks every few.
 """
 
 from __future__ import annotations
