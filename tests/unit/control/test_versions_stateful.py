@@ -150,6 +150,15 @@ class Versions(RuleBasedStateMachine):
         if allowed:
             self.model.aliases[name] = (version, weights or {})
 
+    @precondition(lambda self: len(self.model.versions) > 1)
+    @rule(name=NAMES)
+    def share_between_two_versions(self, name: str) -> None:
+        newest, other = sorted(self.model.versions, reverse=True)[:2]
+        self.delete_alias(name)
+        change = AliasChange(version=str(newest), weights={str(other): 0.5})
+        assert self.done(self.world.catalogue.create_alias(ref(), name, change))
+        self.model.aliases[name] = (str(newest), {str(other): 0.5})
+
     @precondition(lambda self: self.model.aliases)
     @rule(name=NAMES, data=st.data())
     def update_alias(self, name: str, data: st.DataObject) -> None:
