@@ -121,7 +121,7 @@ class Catalogue:
 
     def reservation(self, ref: FunctionRef) -> int | None:
         """GetFunctionConcurrency's answer. Raises ResourceNotFound, InvalidParameterValue."""
-        return lookup.strictly_unqualified(self._book, ref).reserved_concurrency
+        return lookup.reservable(self._book, ref).reserved_concurrency
 
     def reserved(self, account: str, region: str, name: str) -> int | None:
         """How many concurrent executions are kept for the function; None without a reservation, or a function."""
@@ -212,7 +212,7 @@ class Catalogue:
 
         Raises ResourceNotFound, and InvalidParameterValue when too few would be left for all others.
         """
-        lookup.strictly_unqualified(self._book, ref)
+        lookup.reservable(self._book, ref)
         await self._undisturbed(self._reserve(ref, executions))
 
     def list_tags(self, ref: FunctionRef) -> Mapping[str, str]:

@@ -89,14 +89,11 @@ def unqualified(book: Book, ref: FunctionRef) -> Function:
     return function
 
 
-def strictly_unqualified(book: Book, ref: FunctionRef) -> Function:
-    """For reserved concurrency, where `$LATEST` is a version like any other, and what is unknown is `$LATEST`."""
+def reservable(book: Book, ref: FunctionRef) -> Function:
+    """For reserved concurrency, which has no qualifier, not even `$LATEST`."""
     if ref.qualifier:
         raise InvalidParameterValue(_UNQUALIFIED_ONLY)
-    function = book.get((ref.account, ref.region, ref.name))
-    if function is None:
-        raise not_found(f"{ref.function_arn}:{LATEST}")
-    return function
+    return unqualified(book, ref)
 
 
 def alias_of(book: Book, ref: FunctionRef, name: str) -> Alias:

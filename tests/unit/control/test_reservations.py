@@ -98,8 +98,10 @@ def test_only_whole_functions_have_reservations(tmp_path: Path) -> None:
             assert await refusal(catalogue.reserve(ref("f", qualifier), 1), InvalidParameterValue) == text
             with pytest.raises(InvalidParameterValue):
                 catalogue.reservation(ref("f", qualifier))
-        missing = f"Function not found: {ARN[:-1]}g:$LATEST"
+        missing = f"Function not found: {ARN[:-1]}g"
         assert await refusal(catalogue.reserve(ref("g"), 1), ResourceNotFound) == missing
         assert await refusal(catalogue.reserve(ref("g"), None), ResourceNotFound) == missing
+        with pytest.raises(ResourceNotFound):
+            catalogue.reservation(ref("g"))
 
     play(tmp_path, story)

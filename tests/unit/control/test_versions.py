@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -435,3 +436,36 @@ def walked(world: World, items_max: int) -> list[tuple[str, str]]:
             return found
         last = page.versions[-1]
         after = (last.name, 0 if last.version == "$LATEST" else int(last.version))
+
+
+def test_many_at_once_leave_what_some_order_of_them_would(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        catalogue = world.catalogue
+        await world.created()
+
+        async def client(number: int) -> list[str]:
+            """Updates, publishes and routes as if alone; what it published."""
+            made = []
+            for turn in range(5):
+                with suppress(ResourceConflict):
+                    await catalogue.update_configuration(ref(), Change(timeout_s=number * 5 + turn + 1))
+                with suppress(ResourceConflict):
+                    version = (await catalogue.publish_version(ref())).version
+                    made.append(version)
+                    with suppress(ResourceNotFound):
+                        await catalogue.create_alias(ref(), f"a{number}-{turn}", AliasChange(version=version))
+                with suppress(ResourceConflict):
+                    await catalogue.delete_function(ref(qualifier=str(number + turn)))
+                await catalogue.delete_alias(ref(), f"a{(number + 1) % 8}-{turn}")
+            return made
+
+        published = {version for made in await asyncio.gather(*map(client, range(8))) for version in made}
+        function = await world.settled()
+        assert function.last_version == max(int(number) for number in published)
+        assert {version for alias in function.aliases.values() for version in alias.versions} <= set(function.versions)
+        assert list(function.versions) == sorted(function.versions, key=int)
+        await world.restart()
+        again = world.catalogue.get(ref())
+        assert (again.versions, again.aliases, again.latest) == (function.versions, function.aliases, function.latest)
+
+    play(tmp_path, story)

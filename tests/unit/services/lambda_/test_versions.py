@@ -267,3 +267,16 @@ def test_reserved_concurrency_over_the_wire(tmp_path: Path) -> None:
         assert limits["UnreservedConcurrentExecutions"] == 1000
 
     tell(tmp_path, story)
+
+
+def test_reserved_concurrency_of_what_is_not_there(tmp_path: Path) -> None:
+    async def story(client: Client) -> None:
+        put = client("PutFunctionConcurrency", FunctionName="f", ReservedConcurrentExecutions=1)
+        assert await refusal(put, ResourceNotFound) == f"Function not found: {ARN}:$LATEST"
+        for operation in ("GetFunctionConcurrency", "DeleteFunctionConcurrency"):
+            assert await refusal(client(operation, FunctionName="f"), ResourceNotFound) == f"Function not found: {ARN}"
+        await client.created()
+        put = client("PutFunctionConcurrency", FunctionName="f:$LATEST", ReservedConcurrentExecutions=1)
+        assert "Aliases and versions do not support" in await refusal(put, InvalidParameterValue)
+
+    tell(tmp_path, story)
