@@ -120,9 +120,10 @@ def test_a_daemon_does_not_outlive_its_environment(paddock: RunningServer, mode:
     attacker = Attacker(paddock, "daemon")
     assert attacker("daemon", "/tmp/alive") == {"done": "started"}
     outside = attacker("read", "/proc/self/uid_map")["done"].split()[1]
-    assert len(runs_as(outside)) >= 3  # init, runtime, daemon
+    processes = set(runs_as(outside))  # the user id itself may serve the next environment
+    assert len(processes) >= 3  # init, runtime, daemon
     paddock.client("lambda").delete_function(FunctionName="daemon")
-    wait_until("no process of the environment is left", 20, lambda: not runs_as(outside))
+    wait_until("no process of the environment is left", 20, lambda: not processes & set(runs_as(outside)))
 
 
 def test_environments_have_host_users_of_their_own(paddock: RunningServer, inside: Attacker, mode: str) -> None:

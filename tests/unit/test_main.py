@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from paddock import __main__, __version__, app
@@ -18,7 +20,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_up_hands_the_settings_over(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Config] = []
 
-    def up(config: Config) -> int:
+    def up(config: Config, environ: Mapping[str, str]) -> int:
         taken.append(config)
         return 7
 
@@ -29,7 +31,7 @@ def test_up_hands_the_settings_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_up_refuses_what_others_can_reach(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(app, "up", lambda config: pytest.fail("started all the same"))
+    monkeypatch.setattr(app, "up", lambda *_: pytest.fail("started all the same"))
     assert __main__.main(["up", "--host", "0.0.0.0"]) == 2
     assert "could run code" in capsys.readouterr().err
 
