@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from paddock.worker.sandbox import veil
 from tests.support.server import ROOT, RunningServer
 
 INSIDE = Path(__file__).parent / "inside"
@@ -50,17 +50,11 @@ def _rootless(**settings: object) -> RunningServer:
     """As root: a Paddock of an ordinary user, in a directory of its own below one that is open to all."""
     if os.geteuid() != 0:
         return RunningServer(Path(tempfile.mkdtemp()), **settings)
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        pytest.skip("setpriv, which starts Paddock as an ordinary user, is not installed")
-    needed = [ROOT / "paddock", Path(os.__file__), ROOT / ".venv"]
-    closed = veil.plan([path for path in needed if path.exists()])
-    if closed:
-        pytest.skip(f"an ordinary user may not enter {', '.join(map(str, closed))}, which the tests' Paddock needs")
     directory = Path(tempfile.mkdtemp())
     os.chown(directory, ORDINARY_UID, ORDINARY_UID)
-    ids = ["--reuid", str(ORDINARY_UID), "--regid", str(ORDINARY_UID), "--clear-groups"]
-    return RunningServer(directory, launcher=[setpriv, *ids], **settings)
+    needed = [str(ROOT), sys.prefix, sys.base_prefix, str(directory)]
+    launcher = [sys.executable, "-m", "tests.support.ordinary", str(ORDINARY_UID), *needed, "--"]
+    return RunningServer(directory, launcher=launcher, **settings)
 
 
 def make_server(mode: str, tmp: Path, **settings: object) -> RunningServer:
