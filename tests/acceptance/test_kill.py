@@ -332,9 +332,16 @@ def test_a_killed_environment_is_replaced(own: RunningServer) -> None:
     own.create("fine", TOOLBOX)
     own.invoke("fine", {"do": "pass"})
     (zygote,) = zygotes(own)
-    for pid in children(zygote):
+    killed = set(children(zygote))
+    for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    until(lambda: "FunctionError" not in own.invoke("fine", {"do": "return 1"})[1])
+
+    def replaced() -> bool:
+        """A frozen environment dies of it only when it thaws, which the next event makes it do."""
+        answer = own.invoke("fine", {"do": "return 1"})[1]
+        return "FunctionError" not in answer and not killed & set(children(zygote))
+
+    until(replaced)
     assert own.invoke("fine", {"do": "return 1"})[0] == 1
 
 
