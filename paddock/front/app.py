@@ -85,6 +85,7 @@ class _Served:
     model: ServiceModel
     desk: Any
     operations: Mapping[str, Operation]
+    self_limited: frozenset[str]
 
 
 class Front:
@@ -117,7 +118,7 @@ class Front:
         for mount in mounts:
             model = load_service(mount.service.name)
             operations = operations_of(model.operation_names, *mount.service.modules)
-            self._served[model.name] = _Served(model, mount.desk, operations)
+            self._served[model.name] = _Served(model, mount.desk, operations, mount.service.self_limited)
         self._switchboard = Switchboard([served.model for served in self._served.values()])
 
     def confined_to(self, account: str) -> Handler:
@@ -170,7 +171,10 @@ class Front:
         _check_constraints(served.model, asked.operation, params)
         trace_id = request.headers.get("x-amzn-trace-id")
         call = Call(caller=caller, request_id=asked.request_id, params=params, trace_id=trace_id)
-        output = await self._run(work, served.desk, call)
+        if asked.operation in served.self_limited:
+            output = await work(served.desk, call)
+        else:
+            output = await self._run(work, served.desk, call)
         return _success(served.model, asked, output)
 
     def _health_response(self, asked: _Asked) -> Response:

@@ -47,11 +47,16 @@ Operation = Callable[[Any, Call], Awaitable[Params | Reply | None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """name: botocore's service name. modules: where its operations stand. not_yet: the rest of the model."""
+    """name: botocore's service name. modules: where its operations stand. not_yet: the rest of the model.
+
+    self_limited: operations that bound their own time (an Invoke by its function's timeout); the front sets no
+    further limit on these.
+    """
 
     name: str
     modules: tuple[ModuleType, ...]
     not_yet: frozenset[str]
+    self_limited: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

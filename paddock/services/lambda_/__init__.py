@@ -6,7 +6,10 @@ from paddock.services.lambda_.not_yet import NOT_YET
 from paddock.services.service import Service
 
 SERVICE = Service(
-    name="lambda", modules=(functions, code, versions, aliases, concurrency, invoke, tags), not_yet=NOT_YET
+    name="lambda",
+    modules=(functions, code, versions, aliases, concurrency, invoke, tags),
+    not_yet=NOT_YET,
+    self_limited=frozenset({"Invoke"}),
 )
 
 __all__ = ["SERVICE", "Desk"]
