@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.support.calls import TOOLBOX, refused, settled, until
 from tests.support.server import ROLE, ROOT, RunningServer, children, default_runtime, zipped
-from tests.support.traces import mounts_of, traces
+from tests.support.traces import Traces, mounts_of, traces
 
 KILLS = 20
 SLEEPER = """
@@ -324,6 +324,21 @@ def test_a_killed_zygote_ends_what_runs_with_a_clear_error(own: RunningServer) -
     assert answer["FunctionError"] == "Unhandled"
     assert found["errorType"] == "Runtime.ExitError"
     assert own.invoke("busy", 0)[0] == "slept"
+
+
+def test_the_frozen_environments_of_a_killed_zygote_end_with_it(tmp_path: Path) -> None:
+    """On cgroup v1 what is frozen cannot die, and only the zygote knew the groups by name: the jailer clears up."""
+    needs_root("to have control groups to freeze")
+    with RunningServer(tmp_path, freeze_after_idle_ms=0) as server:
+        server.create("fine", TOOLBOX)
+        server.invoke("fine", {"do": "pass"})
+        (zygote,) = zygotes(server)
+        standing = (server.pid, server.server_pid)
+        before = frozenset(each for each in traces(server).processes if each[0] not in standing)
+        os.kill(zygote, signal.SIGKILL)
+        until(lambda: not Traces(processes=before, namespaces=frozenset()).left())
+        until(lambda: not [path for group in server.groups() for path in group.glob("0-*")])
+        assert server.invoke("fine", {"do": "return 1"})[0] == 1
 
 
 def test_a_killed_environment_is_replaced(own: RunningServer) -> None:

@@ -153,6 +153,27 @@ def sweep(hierarchy: Hierarchy, name: str, patience_s: float = 5.0) -> int:
     return removed
 
 
+def clear(parent: Hierarchy, prefix: str) -> bool:
+    """End whatever is left in the groups of that prefix and remove them; False when some are still there. Never waits.
+
+    For the groups of a zygote that was killed: its environments die with it, but a frozen v1 group holds them back, and
+    nobody else would remove the directories.
+    """
+    tops = [top for top in set(parent.paths.values()) if os.path.isdir(top)]
+    left = [os.path.join(top, name) for top in tops for name in os.listdir(top) if name.startswith(prefix)]
+    for directory in left:
+        thaw_and_kill(directory)
+    is_clear = True
+    for directory in left:
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            is_clear = False  # a process is still on its way out
+    return is_clear
+
+
 def thaw_and_kill(directory: str) -> None:
     """SIGKILL for every process of one group; a frozen v1 group must thaw before its processes can die."""
     for name, value in (("freezer.state", "THAWED"), ("cgroup.kill", "1")):

@@ -39,6 +39,7 @@ SETTINGS_FD = 5
 _UIDS_PER_ZYGOTE = 20_000
 _STOP_PATIENCE_S = 35.0
 _OPEN_FILES = 65536
+_LOOK_MS = 100
 
 
 class CannotStart(RuntimeError):
@@ -102,6 +103,11 @@ def _zygote_asked(data: bytes) -> str:
     return str(message["runtime"])
 
 
+def _groups_of(block: int, runtime: discovery.Runtime) -> str:
+    """How the names of the groups of one zygote's environments begin; the zygote adds `-` and a number."""
+    return f"{block}-{runtime.name.replace('.', '_')}"
+
+
 class Jailer:
     """One Paddock's privileged half. `run` returns the exit status for the whole."""
 
@@ -112,7 +118,8 @@ class Jailer:
             for runtime in discovery.runtimes()
             if runtime.interpreter is not None and not packages.available(runtime)
         }
-        self._zygotes: dict[int, str] = {}
+        self._zygotes: dict[int, str] = {}  # pid -> how the names of its environments' groups begin
+        self._groups_left: list[str] = []
         self._uid_blocks = 0
         self._server = 0
 
@@ -212,7 +219,7 @@ class Jailer:
         poll.register(control, select.POLLIN)
         deadline: float | None = None
         while True:
-            for fd, _ in poll.poll(None if deadline is None else 200):
+            for fd, _ in poll.poll(_LOOK_MS if deadline is not None or self._groups_left else None):
                 if fd == wake_in:
                     numbers = set(os.read(wake_in, 512))
                     if numbers & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
@@ -225,6 +232,7 @@ class Jailer:
                     poll.unregister(control)
             if deadline is not None and time.monotonic() > deadline:
                 self._stop_server(signal.SIGKILL)
+            self._groups_left = [each for each in self._groups_left if not cgroup.clear(self._groups, each)]
 
     def _stop_server(self, number: int) -> None:
         try:
@@ -241,7 +249,8 @@ class Jailer:
                 return 1
             if not pid:
                 return None
-            self._zygotes.pop(pid, None)
+            if pid in self._zygotes:
+                self._groups_left.append(self._zygotes.pop(pid))
             if pid == self._server:
                 code = os.waitstatus_to_exitcode(status)
                 if code < 0:
@@ -283,7 +292,7 @@ class Jailer:
                 traceback.print_exc()
             finally:
                 os._exit(70)
-        self._zygotes[pid] = runtime.name
+        self._zygotes[pid] = _groups_of(block, runtime) + "-"
         theirs.close()
         return ours
 
@@ -295,7 +304,7 @@ class Jailer:
         source = userland.HOST + str(SOURCE)
         settings = _memory_fd(
             {
-                "name": f"{block}-{runtime.name.replace('.', '_')}",
+                "name": _groups_of(block, runtime),
                 "groups": [self._groups.version, self._groups.paths],
                 "uid_first": uid_first,
                 "rootless": self._settings.rootless,

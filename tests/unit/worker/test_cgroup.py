@@ -254,3 +254,22 @@ def test_sweeping_gives_up_on_what_cannot_be_removed(kernel: Callable[..., Kerne
 def test_our_own_groups_and_mounts_can_be_read() -> None:
     assert all(path.startswith("/") for path in cgroup._own_groups().values())
     assert any(fields[1] == "/proc" for fields in cgroup._mounts())
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_a_dead_zygote_left_is_cleared_and_nothing_else(kernel: Callable[..., Kernel], version: int) -> None:
+    made = kernel(version)
+    parent = cgroup.make_parent(cgroup.find(), "paddock-x")
+    for name in ("1-python-7", "1-python-8", "11-python-7"):
+        Group(parent, name)
+    left = subprocess.Popen(["sleep", "600"])
+    place = made.root / ("freezer" if version == 1 else "") / "paddock-x/1-python-7"
+    (place / "cgroup.procs").write_text(f"{left.pid}\n")
+    assert not cgroup.clear(parent, "1-python-")  # it was not yet out of its group, and nobody waited for it
+    assert written(place).items() >= ({"freezer.state": "THAWED"} if version == 1 else {"cgroup.kill": "1"}).items()
+    assert left.wait(20) == -9
+    (place / "cgroup.procs").write_text("")
+    assert cgroup.clear(parent, "1-python-")
+    assert cgroup.clear(parent, "1-python-")
+    count = len(set(parent.paths.values()))
+    assert [path.name for path in made.root.rglob("*-python-*")] == ["11-python-7"] * count
