@@ -1,5 +1,5 @@
 # Everything a contributor runs. Each target sets the project up first; that is quick when nothing changed.
-.PHONY: setup demo test check serve bench docs
+.PHONY: setup demo test soak check serve bench docs
 .DEFAULT_GOAL := check
 
 python := .venv/bin/python
@@ -12,6 +12,9 @@ demo: setup     ## a real function, from nothing to a thumbnail
 
 test: setup     ## make test ARGS="tests/unit -k config"
 	$(python) -m pytest $(ARGS)
+
+soak: setup     ## 10,000 invocations while parts of Paddock are killed, as root: make soak ARGS="seed"
+	$(python) -m tests.soak $(ARGS)
 
 check: setup    ## format, lint, types, the house rules
 	$(python) -m ruff format --check .

@@ -1,0 +1,97 @@
+"""What a running Paddock holds in the kernel, counted, and how its parts are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.server import RunningServer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdings:
+    """Of one moment. descriptors: the server's. zygote_descriptors: of all zygotes without their slots.
+
+    slots: user namespaces that zygotes keep for environments to come; as many as were ever alive at once.
+    mounts: of all processes together. rss_kb: the server's.
+    """
+
+    processes: int
+    mounts: int
+    groups: int
+    namespaces: int
+    descriptors: int
+    zygote_descriptors: int
+    slots: int
+    rss_kb: int
+
+
+def holdings(server: RunningServer) -> Holdings:
+    pids = [server.pid, *descendants(server.pid)]
+    ours = {name for pid in pids for name in _links(pid, "ns").values()}
+    zygotes = [_links(pid, "fd") for pid in zygotes_of(server)]
+    kinds = Counter(target.startswith("user:") for links in zygotes for target in links.values())
+    return Holdings(
+        processes=len(pids),
+        mounts=sum(len(_text(pid, "mountinfo").splitlines()) for pid in pids),
+        groups=sum(1 for group in server.groups() for _ in os.walk(group)),
+        namespaces=len(ours - set(_links(os.getpid(), "ns").values())),
+        descriptors=len(_links(server.server_pid, "fd")),
+        zygote_descriptors=kinds[False],
+        slots=kinds[True],
+        rss_kb=rss_kb(server.server_pid),
+    )
+
+
+def rss_kb(pid: int) -> int:
+    return next(int(line.split()[1]) for line in _text(pid, "status").splitlines() if line.startswith("VmRSS:"))
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in _text(pid, f"task/{pid}/children").split()]
+
+
+def descendants(pid: int) -> list[int]:
+    return [each for child in children_of(pid) for each in (child, *descendants(child))]
+
+
+def zygotes_of(server: RunningServer) -> list[int]:
+    """Those that are up; one that is being started still looks like the jailer."""
+    return [pid for pid in children_of(server.pid) if _text(pid, "comm").startswith("paddock-zygote")]
+
+
+def kill(pid: int, parent: int) -> bool:
+    """SIGKILL to this very child of `parent`; False when it has ended already."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if pid not in children_of(parent):
+            return False  # its number was given to somebody else
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return True
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+
+
+def _text(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        return ""
+
+
+def _links(pid: int, directory: str) -> dict[str, str]:
+    found = {}
+    try:
+        for name in os.listdir(f"/proc/{pid}/{directory}"):
+            found[name] = os.readlink(f"/proc/{pid}/{directory}/{name}")
+    except OSError:
+        return found  # it has ended, or that descriptor was closed while we looked
+    return found
