@@ -218,7 +218,7 @@ class Config:
     environments_max: int = _setting(1000, "Execution environments alive at once, of all functions.", Whole(1, 100_000))
     memory_budget_mb: int | None = _setting(
         None,
-        "The sum of memory that live environments may be promised.",
+        "The memory that environments may use, counted by the most each has used; idle ones end to stay within it.",
         Whole(128, 1 << 30, "80 % of the machine's memory"),
         "auto",
     )

@@ -321,6 +321,7 @@ class Worker:
             raise
         if not environment.is_usable:
             raise SandboxFailed("it ended while it initialised")
+        environment.measure_memory()  # it counts from now on, not only after its first event
         self._rhythms.started(version.environment_key, self._clock.monotonic() - began)
         return environment
 
