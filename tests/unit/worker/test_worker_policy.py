@@ -195,6 +195,7 @@ def test_cells_taken_are_counted_and_their_making_timed() -> None:
         yard.sandboxes.hold = asyncio.Event()
         await yard.run("1")
         await until(lambda: yard.worker._cells_starting["python3.12"])
+        await settle()  # its making has begun, not only been ordered
         yard.clock.seconds += 3.0
         yard.sandboxes.hold.set()
         await yard.count(cells=2)
