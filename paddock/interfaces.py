@@ -86,6 +86,7 @@ class Sandbox(Protocol):
     channel: stream socket to the runtime's bootstrap. output, telemetry: descriptors to read what it writes.
     runtime_api, aws_api: listening sockets inside its network. All are owned by whoever holds the Sandbox.
     on_exit is called with the wait status when the runtime's process ends, on_gone once nothing of it is left.
+    exit_status: that wait status, of the runtime that is in it now; None while it runs.
     """
 
     channel: socket.socket
@@ -95,6 +96,7 @@ class Sandbox(Protocol):
     aws_api: socket.socket
     on_exit: Callable[[int], None] | None
     on_gone: Callable[[], None] | None
+    exit_status: int | None
 
     @property
     def limits_memory(self) -> bool:

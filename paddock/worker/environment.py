@@ -169,6 +169,8 @@ class Environment:
 
     async def _initialise(self, limit_s: float) -> tuple[Failure | None, float]:
         """Boot the function in the waiting runtime. (None, milliseconds) when it asks for its first event."""
+        if self._sandbox.exit_status is not None:  # while it waited; it will not tell again
+            return failures.exited(self._request_id, self._sandbox.exit_status, False), 0.0
         loop = asyncio.get_running_loop()
         self._first_next = loop.create_future()
         self._loss = None

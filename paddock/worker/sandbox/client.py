@@ -133,6 +133,7 @@ class LinuxSandbox:
         self.aws_api: socket.socket
         self.on_exit: Callable[[int], None] | None = None
         self.on_gone: Callable[[], None] | None = None
+        self.exit_status: int | None = None
 
     # -- what its holder does
 
@@ -221,10 +222,14 @@ class LinuxSandbox:
         elif event == "broken":
             self.failed(message["error"])
         elif event == "exit":
+            self.exit_status = message["status"]
             if self.on_exit is not None:
                 self.on_exit(message["status"])
+            else:
+                self.stop()  # nothing was put into it yet, and without a runtime nothing can be
         elif event == "reset":
             self.channel = socket.socket(fileno=fds[0])
+            self.exit_status = None
             if self._reset is not None:
                 _settle(self._reset)
 

@@ -278,6 +278,39 @@ def test_a_repeated_init_that_takes_too_long_is_a_timeout_of_the_event() -> None
     run(main)
 
 
+def test_a_runtime_that_ends_before_its_init_begins_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with environment(echo) as (made, sandbox):
+            assign = sandbox.assign
+
+            async def and_exit(code: str, memory_mb: int, tmp_mb: int) -> None:
+                await assign(code, memory_mb, tmp_mb)
+                sandbox.exit(9)
+
+            monkeypatch.setattr(sandbox, "assign", and_exit)
+            await made.start()
+            assert (sandbox.calls.count("reset"), made.is_usable) == (1, True)
+            assert (await made.invoke(invocation(payload=b"1"))).payload == b"1"
+
+    run(main)
+
+
+def test_a_fresh_runtime_that_was_killed_while_frozen_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen process dies when it is thawed, which is in the middle of the next event."""
+
+    async def main() -> None:
+        settings = dataclasses.replace(SETTINGS, freeze_after_idle_s=0.0)
+        async with environment(fails_init, echo, settings=settings) as (made, sandbox):
+            await made.start()
+            await until(lambda: "freeze" in sandbox.calls)
+            monkeypatch.setattr(sandbox, "thaw", lambda: sandbox.exit(9))
+            assert (await made.invoke(invocation())).error_type == "Runtime.ExitError"
+            monkeypatch.undo()
+            assert (await made.invoke(invocation("r-2", payload=b"2"))).payload == b"2"
+
+    run(main)
+
+
 @pytest.mark.parametrize("status", [256, 9])
 def test_an_exit_during_init(status: int) -> None:
     async def main() -> None:

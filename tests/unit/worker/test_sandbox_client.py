@@ -149,6 +149,18 @@ def played(tmp_path: Path) -> Callable[[Callable[[Scene], Awaitable[None]]], Non
 Play = Callable[[Callable[[Scene], Awaitable[None]]], None]
 
 
+def test_a_runtime_that_ends_while_nobody_holds_its_sandbox_ends_it(played: Play) -> None:
+    async def act(scene: Scene) -> None:
+        sandbox, cell, zygote, control = await scene.one()
+        control.say({"event": "exit", "status": 9})
+        assert await zygote.hear() == {"do": "stop", "cell": 0}
+        assert sandbox.exit_status == 9
+        cell.gone(zygote)
+        await until(lambda: sandbox.is_gone)
+
+    played(act)
+
+
 def test_a_life(played: Play) -> None:
     async def act(scene: Scene) -> None:
         sandbox, cell, zygote, control = await scene.one()
@@ -161,12 +173,14 @@ def test_a_life(played: Play) -> None:
         await assigning
         control.say({"event": "exit", "status": 256})
         await until(lambda: told == [256])
+        assert sandbox.exit_status == 256
         first = sandbox.channel
         resetting = asyncio.ensure_future(sandbox.reset())
         assert await control.word() == b"reset"
         new, far = socket.socketpair()
         control.say({"event": "reset"}, [new.fileno()])
         await resetting
+        assert sandbox.exit_status is None
         assert sandbox.channel is not first
         for sock in (new, far, first):
             sock.close()

@@ -204,6 +204,7 @@ class FakeSandbox:
         self.runtime_api, self.aws_api = socket.socket(), socket.socket()
         self.on_exit: Callable[[int], None] | None = None
         self.on_gone: Callable[[], None] | None = None
+        self.exit_status: int | None = None
         self.calls: list[str] = []
         self.cpu: list[int] = []
         self.assign_error = self.reset_error = ""
@@ -239,6 +240,7 @@ class FakeSandbox:
         """The runtime's process ends."""
         self._end_runtime()
         assert self.on_exit is not None
+        self.exit_status = status
         self.on_exit(status)
 
     def die(self) -> None:
@@ -265,6 +267,7 @@ class FakeSandbox:
             raise SandboxFailed(self.reset_error or "gone")
         self._end_runtime()
         await asyncio.sleep(0)
+        self.exit_status = None
         self._boot()
 
     def freeze(self) -> None:
