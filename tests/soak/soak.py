@@ -64,6 +64,7 @@ class Report:
     faults: list[str] = field(default_factory=list)
     took_s: float = 0.0
     rss_halfway_kb: int = 0
+    log: str = ""
     before: Holdings | None = None
     after: Holdings | None = None
 
@@ -75,6 +76,8 @@ class Report:
             after = dataclasses.asdict(self.after)
             lines += [f"{name}: {value} -> {after[name]}" for name, value in dataclasses.asdict(self.before).items()]
         lines += [f"rss halfway: {self.rss_halfway_kb} kB", f"faults: {len(self.faults)}", *self.faults[:20]]
+        if self.faults:
+            lines += ["the server's log:", *self.log.splitlines()[-60:]]
         return "\n".join(lines)
 
 

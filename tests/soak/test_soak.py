@@ -29,7 +29,8 @@ def soak(directory: Path, size: Size, seed: int = SEED) -> Report:
         status = server.stop()
     if status != 0:
         report.faults.append(f"paddock up ended with {status}")
-    if "Traceback" in server.log:
+    report.log = server.log
+    if "Traceback" in report.log:
         report.faults.append("the server's log holds a traceback")
     until(lambda: not last.left())
     report.faults += [f"left: {what}" for what in (*server.groups(), *mounts_of(server.data_dir))]
