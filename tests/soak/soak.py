@@ -102,6 +102,8 @@ class Soak:
     async def run(self) -> Report:
         try:
             await self._run()
+        except NoAnswer as error:
+            self.report.faults.append(f"the server is gone: {error}")
         finally:
             for connection in self._connections:
                 connection.close()
@@ -215,7 +217,7 @@ class Soak:
             book = chance.choice(self._books)
             await self._invoke(connection, book, f"{serial}-{number}", chance.random() < book.kind.fails)
             if chance.random() < 1 / INVOCATIONS_PER_ACTION:
-                task = asyncio.create_task(self._act())
+                task = asyncio.create_task(self._act_quietly())
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         connection.close()
@@ -277,6 +279,12 @@ class Soak:
             await self._kill_zygote()
         else:
             self._kill_environment(action)
+
+    async def _act_quietly(self) -> None:
+        try:
+            await self._act()
+        except NoAnswer as error:
+            self.report.faults.append(f"no answer: {error}")
 
     async def _change_one(self, change: Callable[[Book, Connection], Awaitable[None]], action: str) -> None:
         free = [book for book in self._books if not book.is_changing]
