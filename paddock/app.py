@@ -97,7 +97,7 @@ def serve() -> int:
         for one in given["runtimes"]
     )
     start = Start(config=config, control=control, listener=listener, offers=offers, isolation=given["isolation"])
-    return uvloop.run(_run(start))
+    return uvloop.run(_run(start)) if config.event_loop == "uvloop" else asyncio.run(_run(start))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
