@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from paddock.model.delivery import Delivery, TargetEvent
 from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.log import LogEvent, LogStreamRef
@@ -62,6 +63,54 @@ class Blobs(Protocol):
 
     async def digests(self) -> Sequence[str]:
         """Everything stored, for the collection of orphans at start."""
+
+
+class Queue(Protocol):
+    """Durable work for later: at least once, leased, delayed. Topics are names; each is taken from on its own.
+
+    What is put within a transaction exists exactly when the transaction does: so an acknowledged change and the event
+    that it causes are never apart.
+    """
+
+    def put(self, tx: Tx, topic: str, body: bytes, *, delay_s: float = 0.0, group: str = "") -> None:
+        """Add a message as part of a store's transaction. group: whose it is, for fairness between groups."""
+
+    async def take(self, topic: str, count_max: int, lease_s: float) -> Sequence[Delivery]:
+        """Up to count_max messages that are due, oldest first within a group, groups in turn; waits for none.
+
+        One that is neither acked nor retried within lease_s is due again.
+        """
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Done for good. A delivery whose lease was lost is not an error: it comes again."""
+
+    async def retry(self, delivery: Delivery, delay_s: float, body: bytes | None = None) -> None:
+        """Due again after delay_s, with another body if one is given. Without effect when the lease was lost."""
+
+    async def wait(self, topic: str, timeout_s: float) -> None:
+        """Until something of the topic may be due, or the time is over. A hint only: take() tells."""
+
+
+class Targets(Protocol):
+    """Sends an event to the resource that it is for, whatever service that belongs to."""
+
+    async def send(self, event: TargetEvent) -> None:
+        """Returns once the target has it durably.
+
+        Raises TargetRefused when it never will (absent, not permitted, too large), any ServiceError when a later try
+        may do (throttled, broken).
+        """
+
+
+class TargetRefused(Exception):
+    """The target will not take this event, however often it is sent.
+
+    code, message: for the dead letter ("AccessDenied", ...)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
 
 
 class Fleet(Protocol):
