@@ -167,7 +167,7 @@ class App:
         book = LogBook(store=log_store, clock=clock, limits=_log_limits(config))
         book.start()
         sandboxes = LinuxSandboxes(start.control)
-        limits = HttpLimits(body_bytes_max=config.request_body_bytes_max)
+        limits = HttpLimits()  # the front limits bodies itself: objects of S3 are streamed and may be larger
         inner_limits = dataclasses.replace(limits, connections_max=API_CONNECTIONS_MAX)
         ports = Ports(lambda version: front.confined_to(version.account), inner_limits, clock.now)
         worker = Worker(

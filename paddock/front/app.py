@@ -2,6 +2,8 @@
 
     bytes -> guard -> health? -> service -> body -> operation -> caller -> params -> constraints -> work -> bytes
 
+A body that the model calls streaming (S3's objects) is not read here: its operation gets it as a StreamedBody.
+
 Errors of every step are ServiceErrors (the wire's are turned into them here) and are rendered in one place, in the
 words of the service that was asked. What is not a ServiceError is a defect of ours: its traceback goes to the log, the
 caller gets the request id to look for.
@@ -41,6 +43,8 @@ from paddock.wire.messages import Request, Response
 from paddock.wire.protocol import parse, route, serialize
 from paddock.wire.service import ServiceModel, Switchboard, load_service
 from paddock.wire.sigv4 import credential_of
+from paddock.wire.streamed import StreamedBody
+from paddock.wire.virtual_host import VirtualHosts
 
 log = logging.getLogger("paddock.front")
 
@@ -71,7 +75,6 @@ class _Asked:
     service: ServiceModel | None = None
     operation: str = ""
     error_code: str = ""
-    bytes_in: int = 0
 
     @property
     def service_name(self) -> str:
@@ -120,6 +123,7 @@ class Front:
             operations = operations_of(model.operation_names, *mount.service.modules)
             self._served[model.name] = _Served(model, mount.desk, operations, mount.service.self_limited)
         self._switchboard = Switchboard([served.model for served in self._served.values()])
+        self._hosts = VirtualHosts(frozenset(each.model.model.endpoint_prefix for each in self._served.values()))
 
     def confined_to(self, account: str) -> Handler:
         """A handler for callers who are that account whatever their credentials say: a function's own calls."""
@@ -149,7 +153,7 @@ class Front:
             hint = f"An internal error occurred; the server's log has request id {asked.request_id}."
             response = self._refuse(InternalError(hint), incoming, asked)
         finally:
-            self._note(asked, response, self._monotonic() - started_s)
+            self._note(asked, incoming.received_bytes, response, self._monotonic() - started_s)
         return response
 
     async def _answer(self, incoming: IncomingRequest, asked: _Asked, account: str) -> Response:
@@ -159,18 +163,28 @@ class Front:
             return self._health_response(asked)
         if self._downloads is not None and incoming.path.startswith(downloads.PATH) and incoming.method == "GET":
             return await self._downloads.answer(incoming.path, incoming.query)
-        head = _request(incoming)
+        head = self._hosts.path_style(_request(incoming))
         asked.service = self._switchboard.identify(head)
-        request = await self._with_body(incoming, head, asked)
+        streamed = asked.service is not None and _is_streamed(asked.service, head)
+        request = head if streamed else await self._with_body(incoming, head, asked)
         served = await self._served_by(request, asked)
         asked.operation, path_params = route(served.model, request)
         work = _function_of(served, asked.operation)
         caller = caller_of(credential_of(request), self._settings.default_account, self._settings.default_region)
         caller = replace(caller, account=account) if account else caller
         params = parse(served.model, asked.operation, request, path_params)
+        if streamed:
+            params[served.model.plans[asked.operation].stream] = StreamedBody(incoming)
         _check_constraints(served.model, asked.operation, params)
         trace_id = request.headers.get("x-amzn-trace-id")
-        call = Call(caller=caller, request_id=asked.request_id, params=params, trace_id=trace_id)
+        call = Call(
+            caller=caller,
+            request_id=asked.request_id,
+            params=params,
+            trace_id=trace_id,
+            source_ip=incoming.peer.rpartition(":")[0].strip("[]"),
+            headers=request.headers,
+        )
         if asked.operation in served.self_limited:
             output = await work(served.desk, call)
         else:
@@ -192,9 +206,7 @@ class Front:
                 suffix = f" for the {asked.operation} operation"
             message = f"Request must be smaller than {error.bytes_max} bytes{suffix}"
             raise RequestEntityTooLarge(message) from None
-        finally:
-            asked.bytes_in = incoming.received_bytes
-        return _request(incoming, body) if body else head
+        return replace(head, body=body) if body else head
 
     async def _served_by(self, request: Request, asked: _Asked) -> _Served:
         """The mounted service. Raises NotYet for one that is not mounted, ClientError when nothing tells."""
@@ -234,7 +246,7 @@ class Front:
         asked.error_code = error.code
         return error_response(error, asked.service, asked.operation or None, incoming.headers, asked.request_id)
 
-    def _note(self, asked: _Asked, response: Response | None, duration_s: float) -> None:
+    def _note(self, asked: _Asked, bytes_in: int, response: Response | None, duration_s: float) -> None:
         bytes_out: int | None = 0
         if response is not None:
             bytes_out = len(response.body) if isinstance(response.body, bytes) else None
@@ -245,17 +257,20 @@ class Front:
                 operation=asked.operation,
                 status=0 if response is None else response.status,
                 error_code=asked.error_code,
-                bytes_in=asked.bytes_in,
+                bytes_in=bytes_in,
                 bytes_out=bytes_out,
                 duration_s=duration_s,
             )
         )
 
 
-def _request(incoming: IncomingRequest, body: bytes = b"") -> Request:
-    return Request(
-        method=incoming.method, path=incoming.path, query=incoming.query, headers=incoming.headers, body=body
-    )
+def _request(incoming: IncomingRequest) -> Request:
+    return Request(method=incoming.method, path=incoming.path, query=incoming.query, headers=incoming.headers)
+
+
+def _is_streamed(service: ServiceModel, head: Request) -> bool:
+    """Whether the operation takes its body in pieces. Raises as route does, for services that stream at all."""
+    return service.streams and bool(service.plans[route(service, head)[0]].stream)
 
 
 def _function_of(served: _Served, operation: str) -> Operation:
@@ -288,6 +303,9 @@ def _constraint_code(service: ServiceModel, operation: OperationModel) -> str:
     """
     if service.protocol == "query":
         return "ValidationError"
+    if service.protocol == "rest-xml":
+        shape = operation.input_shape
+        return "MalformedXML" if shape is not None and "payload" in shape.serialization else "InvalidArgument"
     declared = {shape.name for shape in operation.error_shapes}
     if "ValidationException" not in declared and "InvalidParameterException" in declared:
         return "InvalidParameterException"
@@ -296,7 +314,8 @@ def _constraint_code(service: ServiceModel, operation: OperationModel) -> str:
 
 def _success(service: ServiceModel, asked: _Asked, output: Mapping[str, Any] | Reply | None) -> Response:
     if isinstance(output, Reply):
-        return serialize(service, asked.operation, output.output, asked.request_id, output.headers)
+        response = serialize(service, asked.operation, output.output, asked.request_id, output.headers)
+        return response if output.status is None else replace(response, status=output.status)
     return serialize(service, asked.operation, output or {}, asked.request_id)
 
 

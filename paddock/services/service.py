@@ -17,29 +17,39 @@ from typing import Any
 from botocore import xform_name
 
 from paddock.model.caller import Caller
+from paddock.wire.messages import Headers
 
 Params = Mapping[str, Any]
+_NO_HEADERS = Headers()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One parsed and validated request. `params` has the input shape's members (blobs as bytes).
+    """One parsed and validated request. `params` has the input shape's members (blobs as bytes, a streaming payload
+    as a wire.streamed.StreamedBody).
 
-    trace_id: the X-Amzn-Trace-Id header as it came, which no service model describes, or "".
+    trace_id: the X-Amzn-Trace-Id header as it came, which no service model describes, or "". source_ip: the client's
+    address, "" on a unix socket. headers: all of them, for what the model leaves out.
     """
 
     caller: Caller
     request_id: str
     params: Params
     trace_id: str = ""
+    source_ip: str = ""
+    headers: Headers = _NO_HEADERS
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Output members plus response headers that the service model does not know."""
+    """Output members plus response headers that the service model does not know.
+
+    status: the HTTP status where it is not the model's.
+    """
 
     output: Params
     headers: tuple[tuple[str, str], ...] = field(default=())
+    status: int | None = None
 
 
 Operation = Callable[[Any, Call], Awaitable[Params | Reply | None]]

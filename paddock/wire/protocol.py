@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from paddock.wire import json_rpc, query, rest_json
+from paddock.wire import json_rpc, query, rest_json, rest_xml
 from paddock.wire.errors import UnknownOperation
 from paddock.wire.messages import Request, Response
 from paddock.wire.service import ServiceModel
@@ -21,7 +21,7 @@ def route(service: ServiceModel, request: Request) -> tuple[str, dict[str, str]]
         case "query":
             return query.operation_of(service, request), {}
         case _:
-            found = service.router.match(request.method, request.path, request.query)
+            found = service.router.match(request.method, request.path, request.query, request.headers)
             if found is None:
                 raise UnknownOperation(f"No operation of {service.name} answers {request.method} on this path")
             return found[0].operation, found[1]
@@ -30,13 +30,17 @@ def route(service: ServiceModel, request: Request) -> tuple[str, dict[str, str]]
 def parse(
     service: ServiceModel, operation_name: str, request: Request, path_params: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Input members by their model names: blobs as bytes, timestamps as aware datetimes. Raises Malformed."""
+    """Input members by their model names: blobs as bytes, timestamps as aware datetimes. Raises Malformed.
+
+    A payload that the model calls streaming (Plan.stream) is not among them: whoever reads the body puts it there."""
     plan = service.plans[operation_name]
     match service.protocol:
         case "json":
             return json_rpc.parse(plan, request)
         case "query":
             return query.parse(plan, request)
+        case "rest-xml":
+            return rest_xml.parse(plan, request, path_params)
         case _:
             return rest_json.parse(plan, request, path_params)
 
@@ -55,6 +59,8 @@ def serialize(
             return json_rpc.serialize(service, plan, output, request_id, headers)
         case "query":
             return query.serialize(service, plan, output, request_id, headers)
+        case "rest-xml":
+            return rest_xml.serialize(service, plan, output, request_id, headers)
         case _:
             return rest_json.serialize(plan, output, request_id, headers)
 
@@ -93,5 +99,7 @@ def serialize_error(
             return json_rpc.serialize_error(service, error, **details)
         case "query":
             return query.serialize_error(service, fault=fault, **details)
+        case "rest-xml":
+            return rest_xml.serialize_error(service, fault=fault, **details)
         case _:
             return rest_json.serialize_error(error, fault=fault, **details)

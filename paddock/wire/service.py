@@ -18,22 +18,26 @@ from paddock.wire.errors import WireError
 from paddock.wire.forms import form_fields
 from paddock.wire.messages import Request
 from paddock.wire.rest import Places, places_of
-from paddock.wire.router import Router, query_pairs
+from paddock.wire.router import Router, Template, query_pairs
 from paddock.wire.sigv4 import credential_of
 
-PROTOCOLS = frozenset({"rest-json", "json", "query"})
+PROTOCOLS = frozenset({"rest-json", "rest-xml", "json", "query"})
 """Those that protocol.py speaks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One operation, worked out ahead: where its members travel, the status of success, the route's own query."""
+    """One operation, worked out ahead: where its members travel, the status of success, the route's own query.
+
+    stream: the payload member that may be larger than memory and is read in pieces, or "".
+    """
 
     operation: OperationModel
     input: Places
     output: Places
     status: int
     literal_query: frozenset[str]
+    stream: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,10 @@ class ErrorPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ServiceModel:
-    """name: botocore's service name. errors: by shape name and by wire code."""
+    """name: botocore's service name. errors: by shape name and by wire code.
+
+    streams: whether any operation has a streamed payload. bare_errors: errors in XML without an envelope (S3's).
+    """
 
     name: str
     signing_name: str
@@ -57,6 +64,8 @@ class ServiceModel:
     plans: Mapping[str, Plan]
     errors: Mapping[str, ErrorPlan]
     router: Router
+    streams: bool = False
+    bare_errors: bool = False
 
     @property
     def operation_names(self) -> tuple[str, ...]:
@@ -74,22 +83,42 @@ def load_service(name: str) -> ServiceModel:
     if protocol not in PROTOCOLS:
         raise ValueError(f"{name} speaks {protocol}; known are {', '.join(sorted(PROTOCOLS))}")
     operations = [model.operation_model(each) for each in model.operation_names]
-    rest = [(each.name, each.http["method"], each.http["requestUri"]) for each in operations]
+    rest = [_template(each) for each in operations] if protocol.startswith("rest-") else []
+    plans = {each.name: _plan(each) for each in operations}
     return ServiceModel(
         name=name,
         signing_name=model.signing_name,
         protocol=protocol,
         model=model,
-        plans={each.name: _plan(each) for each in operations},
+        plans=plans,
         errors=_error_plans(model),
-        router=Router(rest if protocol.startswith("rest-") else ()),
+        router=Router(rest),
+        streams=any(plan.stream for plan in plans.values()),
+        bare_errors=model.endpoint_prefix == "s3",
+    )
+
+
+def _template(operation: OperationModel) -> Template:
+    """What the router must know. Required members in query and headers tell operations of one path apart."""
+    shape = operation.input_shape
+    required = [] if shape is None else [shape.members[name].serialization for name in shape.required_members]
+    return Template(
+        operation=operation.name,
+        method=operation.http["method"],
+        uri=operation.http["requestUri"],
+        query_needed=frozenset(each["name"] for each in required if each.get("location") == "querystring"),
+        headers_needed=frozenset(each["name"].lower() for each in required if each.get("location") == "header"),
+        deprecated=operation.deprecated,
     )
 
 
 def _plan(operation: OperationModel) -> Plan:
+    places = places_of(operation.input_shape)
+    payload = places.payload
     return Plan(
         operation=operation,
-        input=places_of(operation.input_shape),
+        input=places,
+        stream=payload.member if payload is not None and payload.shape.serialization.get("streaming") else "",
         output=places_of(operation.output_shape),
         status=int(operation.http.get("responseCode", 200)),
         literal_query=frozenset(
@@ -155,7 +184,7 @@ class Switchboard:
         best, best_literals = None, -1
         for service in self._rest:
             try:
-                found = service.router.match(request.method, request.path, request.query)
+                found = service.router.match(request.method, request.path, request.query, request.headers)
             except WireError:
                 continue
             if found is not None and found[0].literals > best_literals:

@@ -106,7 +106,7 @@ def test_what_is_not_implemented_says_so_in_the_services_protocol(house, service
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("service", "method"), [("s3", "list_buckets"), ("stepfunctions", "list_state_machines")])
+@pytest.mark.parametrize(("service", "method"), [("ec2", "describe_vpcs"), ("stepfunctions", "list_state_machines")])
 def test_services_whose_model_can_not_be_used_still_get_an_error_they_can_read(house, service, method) -> None:
     async def main() -> None:
         async with house() as h:
