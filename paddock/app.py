@@ -30,6 +30,7 @@ from paddock.backends.sql import statements
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.config import Config
 from paddock.control.catalogue import Catalogue
+from paddock.control.permissions import Permissions
 from paddock.front.access import AccessRecord
 from paddock.front.app import Front, FrontSettings
 from paddock.front.downloads import Downloads
@@ -189,6 +190,7 @@ class App:
         desks = {
             "lambda": lambda_.Desk(
                 catalogue=catalogue,
+                permissions=Permissions(catalogue, ids),
                 dispatcher=dispatcher,
                 clock=clock,
                 ids=ids,

@@ -50,7 +50,11 @@ def deleted(function: Function, name: str) -> Function:
     """The function without the alias; one that is not there is no error."""
     if name not in function.aliases:
         return function
-    return replace(function, aliases={n: alias for n, alias in function.aliases.items() if n != name})
+    return replace(
+        function,
+        aliases={n: alias for n, alias in function.aliases.items() if n != name},
+        policies={q: policy for q, policy in function.policies.items() if q != name},
+    )
 
 
 def _changed(alias: Alias, change: AliasChange) -> Alias:

@@ -215,6 +215,13 @@ class Catalogue:
         lookup.reservable(self._book, ref)
         await self._undisturbed(self._reserve(ref, executions))
 
+    async def change(self, ref: FunctionRef, decide: Callable[[Function], Function]) -> Function:
+        """Replace the function by what `decide` makes of it (itself for no change), durably. The function afterwards.
+
+        For what control's other modules decide; ref is unqualified. Raises what `decide` does, and ResourceNotFound.
+        """
+        return await self._change(ref, decide)
+
     def list_tags(self, ref: FunctionRef) -> Mapping[str, str]:
         return lookup.unqualified(self._book, ref).tags
 

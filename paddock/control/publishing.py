@@ -70,7 +70,11 @@ def without_version(function: Function, number: str) -> Function:
         raise ResourceConflict(
             f"Unable to delete version because the following aliases reference it: [{', '.join(aliases)}]"
         )
-    return replace(function, versions={n: version for n, version in function.versions.items() if n != number})
+    return replace(
+        function,
+        versions={n: version for n, version in function.versions.items() if n != number},
+        policies={q: policy for q, policy in function.policies.items() if q != number},
+    )
 
 
 def _thawed(version: FunctionVersion, latest: FunctionVersion) -> FunctionVersion:

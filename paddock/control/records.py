@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from paddock.interfaces import Row, Tx
 from paddock.model.alias import Alias
 from paddock.model.function import CodeArtifact, Function, FunctionVersion
+from paddock.model.permission import ResourcePolicy
 
 NO_CODE = CodeArtifact(digest="", size_bytes=0, unzipped_bytes=0)
 """Stands in a version that is checked before its code is stored; never in a row."""
@@ -33,12 +35,18 @@ def load(tx: Tx) -> list[Function]:
     """Every function. Raises msgspec.ValidationError for a row that no Paddock has written."""
     versions: dict[tuple[str, str, str], dict[str, FunctionVersion]] = defaultdict(dict)
     aliases: dict[tuple[str, str, str], dict[str, Alias]] = defaultdict(dict)
+    policies: dict[tuple[str, str, str], dict[str, ResourcePolicy]] = defaultdict(dict)
     for row in tx.rows("function_versions_all"):
         found = msgspec.json.decode(row["document"], type=FunctionVersion)
         versions[_key(row)][found.version] = found
     for row in tx.rows("function_aliases_all"):
         aliases[_key(row)][row["alias"]] = msgspec.json.decode(row["document"], type=Alias)
-    return [_function(row, versions[_key(row)], aliases[_key(row)]) for row in tx.rows("functions_all")]
+    for row in tx.rows("function_policies_all"):
+        policies[_key(row)][row["qualifier"]] = ResourcePolicy.of(row["document"])
+    return [
+        replace(_function(row, versions[_key(row)], aliases[_key(row)]), policies=policies[_key(row)])
+        for row in tx.rows("functions_all")
+    ]
 
 
 def changes(before: Function | None, after: Function) -> list[Statement]:
@@ -65,6 +73,15 @@ def changes(before: Function | None, after: Function) -> list[Statement]:
             for name in old.aliases
             if name not in after.aliases
         ),
+        *(
+            ("function_policy_put", {**key, "qualifier": qualifier, "document": policy.text})
+            for qualifier, policy in _differing(old.policies, after.policies)
+        ),
+        *(
+            ("function_policy_delete", {**key, "qualifier": qualifier})
+            for qualifier in old.policies
+            if qualifier not in after.policies
+        ),
     ]  # fmt: skip
 
 
@@ -75,6 +92,7 @@ def deletion(function: Function) -> list[Statement]:
         ("function_delete", key),
         ("function_versions_delete", key),
         ("function_aliases_delete", key),
+        ("function_policies_delete", key),
     ]
     if function.last_version:
         statements.append(("version_number_put", {**key, "last_version": function.last_version}))

@@ -11,6 +11,7 @@
     |-- PreconditionFailed          412  RevisionId does not match
     |-- CodeStorageExceeded         400  the account's code storage is full
     |-- AliasLimitExceeded          400  the function has as many aliases as it may have
+    |-- PolicyLengthExceeded        400  a resource policy is over its limit
     |-- AccessDenied                403
     |-- NotYet                      501  a real operation that Paddock does not do yet
     `-- InternalError               500  ours; the detail stays in the server's own log
@@ -109,6 +110,10 @@ class CodeStorageExceeded(ClientError):
 
 class AliasLimitExceeded(ClientError):
     code: str = "AliasLimitExceededException"
+
+
+class PolicyLengthExceeded(ClientError):
+    code: str = "PolicyLengthExceededException"
 
 
 class AccessDenied(ClientError):

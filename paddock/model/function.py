@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 
 from paddock.model.alias import Alias
+from paddock.model.permission import ResourcePolicy
 
 LATEST = "$LATEST"
 
@@ -123,6 +124,7 @@ class Function:
     configuration while it is InProgress or after it Failed, None while the function was never Active.
     versions: the published ones by number, in ascending order. last_version: the highest number ever given out,
     which a deleted version or function does not give back. reserved_concurrency: None for no reservation.
+    policies: by what each hangs on: "" for the function itself, a version's number, an alias's name.
     """
 
     latest: FunctionVersion
@@ -132,6 +134,7 @@ class Function:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     last_version: int = 0
     reserved_concurrency: int | None = None
+    policies: Mapping[str, ResourcePolicy] = field(default_factory=dict)
 
     @property
     def newest(self) -> FunctionVersion | None:

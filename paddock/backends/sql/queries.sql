@@ -59,3 +59,20 @@ SELECT last_version FROM version_numbers WHERE account = :account AND region = :
 INSERT INTO version_numbers (account, region, name, last_version)
 VALUES (:account, :region, :name, :last_version)
 ON CONFLICT (account, region, name) DO UPDATE SET last_version = excluded.last_version;
+
+-- name: function_policies_all
+-- Resource policies of every function, read once at start.
+SELECT account, region, name, qualifier, document FROM function_policies;
+
+-- name: function_policy_put
+INSERT INTO function_policies (account, region, name, qualifier, document)
+VALUES (:account, :region, :name, :qualifier, :document)
+ON CONFLICT (account, region, name, qualifier) DO UPDATE SET document = excluded.document;
+
+-- name: function_policy_delete
+DELETE FROM function_policies
+WHERE account = :account AND region = :region AND name = :name AND qualifier = :qualifier;
+
+-- name: function_policies_delete
+-- All of a function that is deleted.
+DELETE FROM function_policies WHERE account = :account AND region = :region AND name = :name;

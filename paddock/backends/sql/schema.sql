@@ -45,3 +45,12 @@ CREATE TABLE version_numbers (
     last_version INTEGER NOT NULL,
     PRIMARY KEY (account, region, name)
 ) WITHOUT ROWID;
+
+CREATE TABLE function_policies (
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    qualifier TEXT NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (account, region, name, qualifier)
+) WITHOUT ROWID;

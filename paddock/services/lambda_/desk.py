@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from paddock.control.catalogue import Catalogue
+from paddock.control.permissions import Permissions
 from paddock.interfaces import Clock, Ids
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.model.arn import FunctionRef, parse_function_ref
@@ -23,6 +24,7 @@ class Desk:
     """
 
     catalogue: Catalogue
+    permissions: Permissions
     dispatcher: Dispatcher
     clock: Clock
     ids: Ids

@@ -19,6 +19,7 @@ from paddock.services.service import Call, Mount, operations_of
 from paddock.wire import constraints, protocol
 from paddock.wire.messages import Headers, Request
 from paddock.wire.service import load_service
+from tests.support.shapes import misfits
 
 NOW_MS = 1_768_478_400_000
 ACCOUNT = "123456789012"
@@ -89,6 +90,7 @@ class Client:
         except ServiceError as error:
             raise self._refused(error) from error
         assert output is None or isinstance(output, Mapping)
+        assert misfits(model.output_shape, output or {}) == []
         response = protocol.serialize(self.model, name, output or {}, "r-1")
         assert isinstance(response.body, bytes)
         answer = {"status_code": response.status, "headers": dict(response.headers), "body": response.body}

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from paddock.control.permissions import Permissions
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.model.caller import Caller
 from paddock.model.errors import (
@@ -31,6 +32,7 @@ from paddock.services.service import Call, Reply, operations_of
 from paddock.wire.constraints import violations
 from paddock.wire.protocol import serialize
 from paddock.wire.service import load_service
+from tests.support.shapes import misfits
 from tests.unit.control.world import ACCOUNT, REGION, ROLE, World, package, play, ref
 
 MODEL = load_service("lambda")
@@ -63,6 +65,7 @@ class Client:
         self.world = world
         self.desk = Desk(
             catalogue=world.catalogue,
+            permissions=Permissions(world.catalogue, world.ids),
             dispatcher=Dispatcher(world.fleet, world.quotas, world.catalogue),
             clock=world.clock,
             ids=world.ids,
@@ -79,6 +82,7 @@ class Client:
         call = Call(caller=caller, request_id="the-request", params=params, trace_id=trace_id)
         output = await OPERATIONS[operation](self.desk, call)
         reply = output if isinstance(output, Reply) else Reply(output or {})
+        assert misfits(MODEL.operation(operation).output_shape, reply.output) == []
         response = serialize(MODEL, operation, reply.output, call.request_id, reply.headers)
         assert isinstance(response.body, bytes)
         headers = {name.lower(): value for name, value in response.headers}
