@@ -21,7 +21,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 TAIL_BYTES = 4096
@@ -32,6 +32,9 @@ APPLICATION_LEVELS: Sequence[str] = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", 
 DEFAULT_LEVEL = "INFO"
 
 SUCCESS = "success"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 # Spellings that runtimes and loggers use for the levels above.
 _LEVEL_ALIASES: Mapping[str, str] = {"WARNING": "WARN", "CRITICAL": "FATAL", "FATAL ERROR": "FATAL"}
@@ -313,5 +316,4 @@ def timestamp(at: datetime) -> str:
 
 def epoch_ms(at: datetime) -> int:
     """Epoch milliseconds, as log events count time."""
-    delta = at - datetime(1970, 1, 1, tzinfo=UTC)
-    return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
+    return (at - _EPOCH) // _MILLISECOND

@@ -19,6 +19,7 @@ import asyncio
 import logging
 import math
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -76,6 +77,12 @@ class _Answered:
     is_error: bool
 
 
+def _retrieve(task: asyncio.Future[None]) -> None:
+    """Its failure needs no further word."""
+    if not task.cancelled():
+        task.exception()
+
+
 def cpu_quota_us(memory_mb: int) -> int:
     """CPU time in every 100 ms that the memory size buys."""
     return max(CPU_QUOTA_US_MIN, memory_mb * CPU_PERIOD_US // FULL_CPU_MB)
@@ -126,6 +133,7 @@ class Environment:
         )
         self._frames = FramePort(self)
         self._http = HttpPort(self, gives_events=runtime.transport == "http")
+        self._handed_over: socket.socket | None = None
         self._stop_serving: Callable[[], None] | None = None
         self._first_next: asyncio.Future[Failure | None] | None = None
         self._end: asyncio.Future[_Answered | Failure] | None = None
@@ -148,6 +156,7 @@ class Environment:
         try:
             assignment = self._sandbox.assign(version.code.digest, version.memory_mb, version.ephemeral_mb)
             assigning = asyncio.ensure_future(assignment)
+            assigning.add_done_callback(_retrieve)  # what comes before it may fail, and nobody wait for it
             self._stop_serving = await self._serve(self._http, self._sandbox, version)
             await self._connect()
             await assigning
@@ -171,6 +180,8 @@ class Environment:
         """Boot the function in the waiting runtime. (None, milliseconds) when it asks for its first event."""
         if self._sandbox.exit_status is not None:  # while it waited; it will not tell again
             return failures.exited(self._request_id, self._sandbox.exit_status, False), 0.0
+        if self.is_ending:  # nobody is left who could ask for an event
+            return failures.exited(self._request_id, signal.SIGKILL, False), 0.0
         loop = asyncio.get_running_loop()
         self._first_next = loop.create_future()
         self._loss = None
@@ -201,10 +212,13 @@ class Environment:
         return failure or self._loss, took_ms  # a runtime may ask for an event and leave in one breath
 
     async def _connect(self) -> None:
+        """Frames over the sandbox's channel, which the transport owns, and closes, from the first moment on."""
         loop = asyncio.get_running_loop()
-        self._frames = FramePort(self)
-        self._sandbox.channel.setblocking(False)
-        await loop.create_unix_connection(lambda: self._frames, sock=self._sandbox.channel)
+        frames = self._frames = FramePort(self)
+        channel = self._handed_over = self._sandbox.channel
+        channel.setblocking(False)
+        await loop.create_unix_connection(lambda: frames, sock=channel)
+        frames.connected()
 
     async def _after_failed_init(self, failure: Failure, took_ms: float, phase: str) -> None:
         status = "timeout" if failure.kind == "timeout" else "error"
@@ -269,7 +283,8 @@ class Environment:
             self._freeze_timer.cancel()
         self._journal.close()
         self._frames.close()
-        self._sandbox.channel.close()  # it may never have been connected
+        if self._sandbox.channel is not self._handed_over:
+            self._sandbox.channel.close()
         self._http.disconnect()
         if self._stop_serving is not None:
             self._stop_serving()

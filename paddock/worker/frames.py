@@ -53,6 +53,8 @@ class FramePort(asyncio.Protocol):
     def __init__(self, events: RuntimeEvents) -> None:
         self._events = events
         self._transport: asyncio.WriteTransport | None = None
+        self._is_connected = False
+        self._is_closed = False
         self._buffer = bytearray()
         self._swallow = 0
         self._heads = msgspec.json.Decoder(_Head)
@@ -64,8 +66,19 @@ class FramePort(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None  # how the process ended comes from pid 1
 
+    def connected(self) -> None:
+        """The transport is complete: whoever made it says so once it was handed to him.
+
+        Only now it can be ended. uvloop takes charge of the socket after connection_made, and a transport that is
+        aborted before, or whose socket is closed by another hand, leaves a closed descriptor in its epoll set: abort().
+        """
+        self._is_connected = True
+        if self._is_closed:
+            self.close()
+
     def close(self) -> None:
-        if self._transport is not None:
+        self._is_closed = True
+        if self._transport is not None and self._is_connected:
             self._transport.abort()
             self._transport = None
 
@@ -83,12 +96,14 @@ class FramePort(asyncio.Protocol):
         self._send(encode(INVOKE, self._encoder.encode(head), invocation.payload))
 
     def _send(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None and not self._is_closed and not self._transport.is_closing():
             self._transport.write(data)
 
     # -- from it
 
     def data_received(self, data: bytes) -> None:
+        if self._is_closed:
+            return
         if not self._buffer and not self._swallow:
             data = self._whole_frames(data)
             if not data:

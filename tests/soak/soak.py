@@ -136,7 +136,11 @@ class Soak:
             kind = offered[number % len(offered)]
             self._books.append(Book(name=f"f{number}-{kind.name}", kind=kind))
         self._sleeper = Book(name="sleeper", kind=SLEEPER)
-        await asyncio.gather(*(self._create(book, self._connection()) for book in self._all()))
+        connections = [self._connection() for _ in self._all()]
+        await asyncio.gather(*(self._create(book, own) for book, own in zip(self._all(), connections, strict=True)))
+        for connection in connections:  # the server would, after a while, and then holds less than before
+            connection.close()
+            self._connections.remove(connection)
         await self._each_answers()
 
     def _all(self) -> list[Book]:

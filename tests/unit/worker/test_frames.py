@@ -68,6 +68,7 @@ def connected() -> tuple[FramePort, Events, Wire]:
     events, wire = Events(), Wire()
     port = FramePort(events)
     port.connection_made(wire)
+    port.connected()
     return port, events, wire
 
 
@@ -200,6 +201,20 @@ def test_an_unconnected_or_closed_port_is_silent() -> None:
     assert not wire.sent
 
 
+def test_a_port_closed_while_it_is_being_connected_ends_its_transport_once_that_is_complete() -> None:
+    events, wire = Events(), Wire()
+    port = FramePort(events)
+    port.connection_made(wire)
+    port.close()
+    port.assign({})
+    port.data_received(encode(NEXT, b"", b""))
+    assert not wire.aborted
+    port.connected()
+    assert wire.aborted
+    assert not wire.sent
+    assert not events.told
+
+
 # -- the other half, over a real socket -----------------------------------------------------------------------------
 
 
@@ -234,6 +249,7 @@ def test_what_the_server_sends_the_channel_receives(pair: Any) -> None:
         port = FramePort(Events())
         ours.setblocking(False)
         await loop.create_unix_connection(lambda: port, sock=ours)
+        port.connected()
         payload = os.urandom(3_000_000)
         event = invocation(payload=payload, trace_id="Root=1", client_context='{"a":1}')
         received = in_thread(lambda: [channel.receive() for _ in range(3)])
@@ -282,6 +298,7 @@ def test_what_the_channel_sends_the_server_receives(pair: Any) -> None:
         port = FramePort(events)
         ours.setblocking(False)
         await loop.create_unix_connection(lambda: port, sock=ours)
+        port.connected()
         done = in_thread(send)
         async with asyncio.timeout(20):
             await last.wait()
