@@ -37,7 +37,7 @@ class VersionPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What an account uses in a region. code_bytes counts zips, one per version of each function."""
+    """What an account uses in a region. code_bytes: of zips, one per version of each function or layer."""
 
     code_bytes: int
     functions: int
@@ -56,6 +56,7 @@ class Book:
         self._arriving: Counter[Place] = Counter()
         self._code_bytes: Counter[Place] = Counter()
         self._reserved: Counter[Place] = Counter()
+        self._layer_bytes: Counter[Place] = Counter()
 
     def __iter__(self) -> Iterator[Function]:
         return (function for place in list(self._places.values()) for function in list(place.values()))
@@ -103,7 +104,12 @@ class Book:
 
     def usage(self, account: str, region: str) -> Usage:
         place = (account, region)
-        return Usage(code_bytes=self._code_bytes[place], functions=len(self._places.get(place, {})))
+        code_bytes = self._code_bytes[place] + self._layer_bytes[place]
+        return Usage(code_bytes=code_bytes, functions=len(self._places.get(place, {})))
+
+    def count_layer(self, account: str, region: str, size_bytes: int) -> None:
+        """A layer version of that size more; a negative one less."""
+        self._layer_bytes[account, region] += size_bytes
 
     def reserved(self, account: str, region: str) -> int:
         """The sum of reserved concurrency of all functions."""

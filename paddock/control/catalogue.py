@@ -25,12 +25,19 @@ from paddock.control import aliases, listing, lookup, publishing, records, rules
 from paddock.control.aliases import AliasChange
 from paddock.control.book import Book, Key, Page, Usage, VersionPage, key_of
 from paddock.control.changes import Change, NewFunction
+from paddock.control.layers import Layers
 from paddock.control.listing import AliasPage
 from paddock.control.shelf import CodeShelf, Unpacked, digests_of
 from paddock.interfaces import Blobs, Clock, Fleet, Ids, Store, Tx
 from paddock.model.alias import Alias
 from paddock.model.arn import FunctionRef
-from paddock.model.errors import InternalError, RequestEntityTooLarge, ResourceConflict, ServiceError
+from paddock.model.errors import (
+    InternalError,
+    InvalidParameterValue,
+    RequestEntityTooLarge,
+    ResourceConflict,
+    ServiceError,
+)
 from paddock.model.function import Function, FunctionVersion, State
 from paddock.model.package import inspect
 from paddock.model.quotas import Quotas
@@ -56,6 +63,7 @@ class Catalogue:
         self._ids = ids
         self._quotas = quotas
         self._book = Book()
+        self.layers = Layers(store=store, shelf=self._shelf, book=self._book, clock=clock, ids=ids, quotas=quotas)
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._changes: set[asyncio.Task[Any]] = set()
         self._settling: set[asyncio.Task[None]] = set()
@@ -65,6 +73,7 @@ class Catalogue:
         for function in await self._store.read(records.load):
             self._book.put(function)
             self._shelf.use(digests_of(function))
+        await self.layers.start()
         await self._shelf.collect_orphans()
         for function in self._book:
             for version in states.unsettled(function):
@@ -77,6 +86,7 @@ class Catalogue:
         tasks = [*self._settling, *self._changes]
         if tasks:
             await asyncio.wait(tasks)
+        await self.layers.stop()
 
     def get(self, ref: FunctionRef) -> Function:
         """The function of which `ref` names a version or an alias. Raises ResourceNotFound."""
@@ -240,6 +250,7 @@ class Catalogue:
             self._check_absent(key)
             last_version = await self._read(lambda tx: records.last_version(tx, account, region, name))
             latest = replace(function.latest, code=code)
+            rules.check_unzipped(latest, self._quotas)
             created = replace(function, latest=latest, last_version=last_version)
             if publish:
                 created = publishing.with_version(created, self._frozen(created, None))
@@ -264,6 +275,7 @@ class Catalogue:
             return await self._begin_update(before, changed)
 
     async def _begin_update(self, before: Function, changed: FunctionVersion, publish: bool = False) -> Function:
+        rules.check_unzipped(changed, self._quotas)
         latest = states.updating(
             changed,
             revision_id=self._ids.uuid(),
@@ -431,8 +443,14 @@ class Catalogue:
 
     async def _commit(self, function: Function) -> None:
         """Make it durable, then show it, then let go of code that nobody refers to any more."""
-        await self._write(records.changes(self._book.get(key_of(function)), function))
-        self._shelf.use(digests_of(function))
+        digests = digests_of(function)
+        if not self._shelf.use_present(digests):
+            raise InvalidParameterValue("A layer of the function was deleted while the function was being changed.")
+        try:
+            await self._write(records.changes(self._book.get(key_of(function)), function))
+        except BaseException:
+            await self._shelf.release(digests)
+            raise
         before = self._book.put(function)
         await self._shelf.release(digests_of(before))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from paddock.control.rules import merged_logging
-from paddock.model.function import FunctionVersion, LoggingConfig
+from paddock.model.function import FunctionVersion, LayerUse, LoggingConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,7 @@ class Change:
     ephemeral_mb: int | None = None
     environment: Mapping[str, str] | None = None
     logging: LoggingChange | None = None
+    layers: tuple[LayerUse, ...] | None = None
 
     def applied(self, version: FunctionVersion) -> FunctionVersion:
         """Raises InvalidParameterValue when the logging settings contradict each other."""
@@ -56,6 +57,7 @@ class Change:
             memory_mb=version.memory_mb if self.memory_mb is None else self.memory_mb,
             ephemeral_mb=version.ephemeral_mb if self.ephemeral_mb is None else self.ephemeral_mb,
             environment=version.environment if self.environment is None else self.environment,
+            layers=version.layers if self.layers is None else self.layers,
         )
 
 

@@ -70,6 +70,15 @@ def check_version(version: FunctionVersion, quotas: Quotas) -> None:
     check_environment(version.environment or {}, quotas)
 
 
+def check_unzipped(version: FunctionVersion, quotas: Quotas) -> None:
+    """Code and layers together. Raises InvalidParameterValue."""
+    if version.layers and version.unzipped_bytes > quotas.unzipped_bytes_max:
+        raise InvalidParameterValue(
+            f"Function code combined with layers exceeds the maximum allowed size of {quotas.unzipped_bytes_max} "
+            f"bytes. The actual size is {version.unzipped_bytes} bytes."
+        )
+
+
 def check_environment(variables: Mapping[str, str], quotas: Quotas) -> None:
     reserved = [key for key in variables if key in RESERVED_KEYS]
     if reserved:

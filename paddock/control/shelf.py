@@ -32,11 +32,11 @@ class Unpacked(Protocol):
 
 
 def digests_of(function: Function | None) -> tuple[str, ...]:
-    """The code a function refers to: of what it shows, of what it serves and of every published version."""
+    """The code and layers a function refers to: of what it shows, what it serves and of every published version."""
     if function is None:
         return ()
     versions = (function.latest, function.serving, *function.versions.values())
-    return tuple({version.code.digest for version in versions if version is not None})
+    return tuple({digest for version in versions if version is not None for digest in version.digests})
 
 
 class CodeShelf:
@@ -68,6 +68,13 @@ class CodeShelf:
 
     def use(self, digests: Iterable[str]) -> None:
         self._users.update(digests)
+
+    def use_present(self, digests: Collection[str]) -> bool:
+        """As use(), if all of them have a user by now: what has none may be gone. Whether they had."""
+        if any(self._users[digest] <= 0 for digest in digests):
+            return False
+        self.use(digests)
+        return True
 
     async def release(self, digests: Iterable[str]) -> None:
         """One user of each less; what has none left is deleted."""

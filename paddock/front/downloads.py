@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from paddock.interfaces import Blobs, Clock
-from paddock.model.function import FunctionVersion
 from paddock.wire.messages import Response
 
 PATH = "/_paddock/code/"
@@ -33,11 +32,11 @@ class Downloads:
         self._blobs = blobs
         self._clock = clock
 
-    def url(self, version: FunctionVersion) -> str:
-        """A URL of the version's zip that works for LIFETIME_S."""
+    def url(self, digest: str) -> str:
+        """A URL of the zip with that digest that works for LIFETIME_S."""
         until = int(self._clock.now().timestamp()) + LIFETIME_S
-        signature = self._signature(version.code.digest, str(until))
-        return f"{self._base_url}{PATH}{version.code.digest}?expires={until}&signature={signature}"
+        signature = self._signature(digest, str(until))
+        return f"{self._base_url}{PATH}{digest}?expires={until}&signature={signature}"
 
     async def answer(self, path: str, query: str) -> Response:
         """The zip, or 403 for a URL that is not ours or not any more."""

@@ -48,6 +48,17 @@ class CodeArtifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayerUse:
+    """A layer version as a function uses it: mounted into /opt in order, a later one over an earlier one.
+
+    arn: of the layer version, which may have been deleted since; its code stays as long as a function uses it.
+    """
+
+    arn: str
+    code: CodeArtifact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggingConfig:
     """format: Text or JSON. Levels only with JSON. group: the log group's name."""
 
@@ -83,6 +94,7 @@ class FunctionVersion:
     environment: Mapping[str, str] | None = None
     architecture: str = "x86_64"
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+    layers: tuple[LayerUse, ...] = ()
     state: State = State.PENDING
     state_reason: str = ""
     state_reason_code: str = ""
@@ -106,6 +118,16 @@ class FunctionVersion:
     @property
     def log_group(self) -> str:
         return self.logging.group or f"/aws/lambda/{self.name}"
+
+    @property
+    def unzipped_bytes(self) -> int:
+        """Of its code and its layers together."""
+        return self.code.unzipped_bytes + sum(layer.code.unzipped_bytes for layer in self.layers)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Everything unpacked that it needs: its code, then its layers in order."""
+        return (self.code.digest, *(layer.code.digest for layer in self.layers))
 
     @property
     def environment_key(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 class Quotas:
     """Every limit carries its unit in its name."""
 
+    layers_max: int = 5
     zipped_bytes_max: int = 52_428_800
     unzipped_bytes_max: int = 262_144_000
     # Ours: AWS publishes none. Above what any package of 250 MB has been seen to hold.

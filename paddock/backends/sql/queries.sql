@@ -76,3 +76,26 @@ WHERE account = :account AND region = :region AND name = :name AND qualifier = :
 -- name: function_policies_delete
 -- All of a function that is deleted.
 DELETE FROM function_policies WHERE account = :account AND region = :region AND name = :name;
+
+-- name: layer_versions_all
+-- Every layer version, read once at start.
+SELECT document, policy FROM layer_versions;
+
+-- name: layer_version_put
+INSERT INTO layer_versions (account, region, name, version, document, policy)
+VALUES (:account, :region, :name, :version, :document, :policy)
+ON CONFLICT (account, region, name, version) DO UPDATE
+SET document = excluded.document, policy = excluded.policy;
+
+-- name: layer_version_delete
+DELETE FROM layer_versions
+WHERE account = :account AND region = :region AND name = :name AND version = :version;
+
+-- name: layer_numbers_all
+-- How far the numbers of each layer went, read once at start.
+SELECT account, region, name, last_version FROM layer_numbers;
+
+-- name: layer_number_put
+INSERT INTO layer_numbers (account, region, name, last_version)
+VALUES (:account, :region, :name, :last_version)
+ON CONFLICT (account, region, name) DO UPDATE SET last_version = excluded.last_version;

@@ -10,14 +10,13 @@ from paddock.control.permissions import Permissions
 from paddock.interfaces import Clock, Ids
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.model.arn import FunctionRef, parse_function_ref
-from paddock.model.function import FunctionVersion
 from paddock.model.quotas import Quotas
 from paddock.services.service import Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """code_url: where the version's zip can be downloaded (GetFunction's Code.Location).
+    """code_url: where the zip with a digest can be downloaded (GetFunction's Code.Location).
 
     architecture: this machine's, x86_64 or arm64. runtimes: what the fleet can start. modelled_runtimes: the
     service model's enum of runtimes, from which an unknown one is told apart from one that is only missing here.
@@ -32,7 +31,7 @@ class Desk:
     architecture: str
     runtimes: Callable[[], Sequence[str]]
     modelled_runtimes: Sequence[str]
-    code_url: Callable[[FunctionVersion], str]
+    code_url: Callable[[str], str]
 
 
 def ref_of(call: Call, name: str = "FunctionName") -> FunctionRef:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paddock.control.changes import NewFunction
 from paddock.model.errors import InvalidParameterValue, NotYet
-from paddock.services.lambda_ import markers, view
+from paddock.services.lambda_ import layers, markers, view
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.runtimes import check_runtime
 from paddock.services.lambda_.settings import refuse_architectures, refuse_others
@@ -23,6 +23,7 @@ _SETTINGS = frozenset(
         "Environment",
         "EphemeralStorage",
         "LoggingConfig",
+        "Layers",
     }
 )
 _AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures", "Publish"}
@@ -50,7 +51,7 @@ async def create_function(desk: Desk, call: Call) -> Params:
         region=ref.region,
         name=ref.name,
         architecture=desk.architecture,
-        settings=view.change_of(params),
+        settings=view.change_of(params, layers.uses_of(desk, call)),
         tags=params.get("Tags") or {},
     )
     created = await desk.catalogue.create_function(new, content, publish=bool(params.get("Publish")))
@@ -61,7 +62,7 @@ async def create_function(desk: Desk, call: Call) -> Params:
 async def get_function(desk: Desk, call: Call) -> Params:
     ref = ref_of(call)
     version = desk.catalogue.version(ref)
-    return view.function(desk.catalogue.get(ref), version, ref.arn, desk.code_url(version))
+    return view.function(desk.catalogue.get(ref), version, ref.arn, desk.code_url(version.code.digest))
 
 
 async def get_function_configuration(desk: Desk, call: Call) -> Params:
@@ -108,7 +109,7 @@ async def update_function_configuration(desk: Desk, call: Call) -> Params:
     if params.get("Runtime") is not None:
         _check_runtime(desk, params)
     updated = await desk.catalogue.update_configuration(
-        ref_of(call), view.change_of(params), revision_id=params.get("RevisionId", "")
+        ref_of(call), view.change_of(params, layers.uses_of(desk, call)), revision_id=params.get("RevisionId", "")
     )
     return view.configuration(updated.latest, updated.latest.function_arn)
 

@@ -20,7 +20,6 @@ AS_BY_DEFAULT: Mapping[str, tuple[Any, ...]] = {
     "DeadLetterConfig": (),
     "KMSKeyArn": (),
     "SourceKMSKeyArn": (),
-    "Layers": (),
     "FileSystemConfigs": (),
     "ImageConfig": (),
 }

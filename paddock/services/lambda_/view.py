@@ -13,13 +13,13 @@ from typing import Any
 from paddock.control.changes import Change, LoggingChange
 from paddock.model.alias import Alias
 from paddock.model.arn import FunctionRef
-from paddock.model.function import Function, FunctionVersion, LoggingConfig, UpdateStatus
+from paddock.model.function import Function, FunctionVersion, LayerUse, LoggingConfig, UpdateStatus
 
 Members = dict[str, Any]
 
 
-def change_of(params: Mapping[str, Any]) -> Change:
-    """The settings that CreateFunction and UpdateFunctionConfiguration share."""
+def change_of(params: Mapping[str, Any], layers: tuple[LayerUse, ...] | None = None) -> Change:
+    """The settings that CreateFunction and UpdateFunctionConfiguration share. layers: looked up already."""
     environment = params.get("Environment")
     ephemeral = params.get("EphemeralStorage")
     return Change(
@@ -32,6 +32,7 @@ def change_of(params: Mapping[str, Any]) -> Change:
         ephemeral_mb=None if ephemeral is None else ephemeral["Size"],
         environment=None if environment is None else dict(environment.get("Variables") or {}),
         logging=_logging_change(params.get("LoggingConfig")),
+        layers=layers,
     )
 
 
@@ -76,6 +77,8 @@ def listed(version: FunctionVersion, arn: str) -> Members:
     }
     if version.environment is not None:
         members["Environment"] = {"Variables": dict(version.environment)}
+    if version.layers:
+        members["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.code.size_bytes} for layer in version.layers]
     return members
 
 

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from paddock.front.downloads import LIFETIME_S, PATH, Downloads
-from paddock.model.function import CodeArtifact, FunctionVersion
 from paddock.wire.messages import Response
 
 START = datetime(2026, 1, 15, 12, 0, 0, 400_000, tzinfo=UTC)
@@ -62,21 +61,7 @@ class Desk:
         self.clock, self.blobs = Clock(), Blobs(directory)
         base = "http://127.0.0.1:8321"
         self.downloads = Downloads(base_url=base, key=key, blobs=self.blobs, clock=self.clock)
-        code = CodeArtifact(digest=DIGEST, size_bytes=1, unzipped_bytes=1)
-        self.url = self.downloads.url(
-            FunctionVersion(
-                account="000000000000",
-                region="us-east-1",
-                name="fn",
-                runtime="python3.12",
-                handler="a.b",
-                role="r",
-                code=code,
-                revision_id="r",
-                build_id="b",
-                last_modified=START,
-            )
-        )
+        self.url = self.downloads.url(DIGEST)
 
     def get(self, path: str, query: str) -> tuple[Response, bytes]:
         async def main() -> tuple[Response, bytes]:

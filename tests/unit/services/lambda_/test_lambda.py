@@ -61,8 +61,9 @@ class Answer:
 class Client:
     """Calls operations on a world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, caller: Caller | None = None) -> None:
         self.world = world
+        self.caller = caller or Caller(account=ACCOUNT, region=REGION)
         self.desk = Desk(
             catalogue=world.catalogue,
             permissions=Permissions(world.catalogue, world.ids),
@@ -73,13 +74,12 @@ class Client:
             architecture="x86_64",
             runtimes=world.fleet.runtimes,
             modelled_runtimes=MODEL.model.shape_for("Runtime").enum,
-            code_url=lambda version: f"http://127.0.0.1:4566/code/{version.code.digest}",
+            code_url=lambda digest: f"http://127.0.0.1:4566/code/{digest}",
         )
 
     async def __call__(self, operation: str, trace_id: str = "", **params: Any) -> Answer:
         assert violations(MODEL.operation(operation), params) == []
-        caller = Caller(account=ACCOUNT, region=REGION)
-        call = Call(caller=caller, request_id="the-request", params=params, trace_id=trace_id)
+        call = Call(caller=self.caller, request_id="the-request", params=params, trace_id=trace_id)
         output = await OPERATIONS[operation](self.desk, call)
         reply = output if isinstance(output, Reply) else Reply(output or {})
         assert misfits(MODEL.operation(operation).output_shape, reply.output) == []
@@ -202,7 +202,6 @@ REFUSED: dict[str, Any] = {
     "SnapStart": {"ApplyOn": "PublishedVersions"},
     "TracingConfig": {"Mode": "Active"},
     "PublishTo": "LATEST_PUBLISHED",
-    "Layers": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1"],
     "FileSystemConfigs": [
         {
             "Arn": f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:access-point/fsap-{'0' * 17}",
