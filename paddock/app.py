@@ -23,6 +23,7 @@ from typing import Any
 import uvloop
 
 from paddock import __version__
+from paddock.backends.aws.api import AwsApi
 from paddock.backends.files.blobs import FileBlobs
 from paddock.backends.local.clock import SystemClock
 from paddock.backends.local.ids import SystemIds
@@ -30,11 +31,17 @@ from paddock.backends.sql import statements
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.config import Config
 from paddock.control.catalogue import Catalogue
+from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
+from paddock.event_sources.invoking import FunctionInvoker
+from paddock.event_sources.poller import Supervisor
+from paddock.event_sources.sqs import SqsSource, SqsSources
 from paddock.front.access import AccessRecord
 from paddock.front.app import Front, FrontSettings
 from paddock.front.downloads import Downloads
+from paddock.interfaces import Clock, Ids, Store
 from paddock.invoke.dispatcher import Dispatcher
+from paddock.model.errors import NotYet
 from paddock.model.quotas import Quotas
 from paddock.observe.logbook import LogBook, LogBookLimits
 from paddock.services import SERVICES, iam, lambda_, logs, sts
@@ -142,6 +149,7 @@ class App:
         *,
         server: HttpServer,
         dispatcher: Dispatcher,
+        pollers: Supervisor,
         catalogue: Catalogue,
         worker: Worker,
         sandboxes: LinuxSandboxes,
@@ -150,6 +158,7 @@ class App:
     ) -> None:
         self._server = server
         self._dispatcher = dispatcher
+        self._pollers = pollers
         self._catalogue = catalogue
         self._worker = worker
         self._sandboxes = sandboxes
@@ -159,7 +168,7 @@ class App:
     @classmethod
     async def wire_up(cls, start: Start) -> App:
         config, clock, ids = start.config, SystemClock(), SystemIds()
-        quotas = dataclasses.replace(Quotas(), concurrency_max=config.concurrency_limit)
+        quotas = _quotas(config)
         home = config.data_dir / "server"
         store = await SqliteStore.open(home / "paddock.db")
         log_store = await SqliteStore.open(home / "logs.db", statements=statements.load_logs())
@@ -186,18 +195,18 @@ class App:
             store=store, blobs=blobs, unpacked=code, fleet=worker, clock=clock, ids=ids, quotas=quotas
         )
         dispatcher = Dispatcher(worker, quotas, catalogue)
+        mappings, pollers = _event_sources(config, store, catalogue, dispatcher, clock, ids)
         downloads = Downloads(base_url=start.endpoint, key=bytes.fromhex(ids.hex(64)), blobs=blobs, clock=clock)
         desks = {
-            "lambda": lambda_.Desk(
+            "lambda": _lambda_desk(
                 catalogue=catalogue,
                 permissions=Permissions(catalogue, ids),
                 dispatcher=dispatcher,
+                mappings=mappings,
                 clock=clock,
                 ids=ids,
                 quotas=quotas,
-                architecture="arm64" if platform.machine() == "aarch64" else "x86_64",
                 runtimes=worker.runtimes,
-                modelled_runtimes=tuple(load_service("lambda").model.shape_for("Runtime").enum),
                 code_url=downloads.url,
             ),
             "sts": sts.Desk(),
@@ -214,10 +223,13 @@ class App:
             code_downloads=downloads,
         )
         await catalogue.start()
+        await mappings.start()
+        pollers.start()
         server = await HttpServer.start(front.handle, [start.listener], limits=limits, now=clock.now)
         return cls(
             server=server,
             dispatcher=dispatcher,
+            pollers=pollers,
             catalogue=catalogue,
             worker=worker,
             sandboxes=sandboxes,
@@ -230,6 +242,7 @@ class App:
         await self._server.close(DRAIN_S)
         try:
             async with asyncio.timeout(DRAIN_S):
+                await self._pollers.stop()
                 await self._dispatcher.drain()
         except TimeoutError:
             log.warning("stopping with invocations still running")
@@ -239,6 +252,57 @@ class App:
         await self._book.stop()
         for store in self._stores:
             await store.close()
+
+
+class _NoSqs:
+    """Stands where no SQS is configured."""
+
+    async def __call__(
+        self, operation: str, params: Mapping[str, Any], *, account: str, region: str
+    ) -> Mapping[str, Any]:
+        raise NotYet("Queues of Paddock's own (EventSourceArn) are not supported yet: set sqs_endpoint.")
+
+
+def _lambda_desk(**handed: Any) -> lambda_.Desk:
+    """Lambda's desk: what was made for it, and what only the machine and the service model know."""
+    return lambda_.Desk(
+        architecture="arm64" if platform.machine() == "aarch64" else "x86_64",
+        modelled_runtimes=tuple(load_service("lambda").model.shape_for("Runtime").enum),
+        **handed,
+    )
+
+
+def _event_sources(
+    config: Config, store: Store, catalogue: Catalogue, dispatcher: Dispatcher, clock: Clock, ids: Ids
+) -> tuple[Mappings, Supervisor]:
+    """The catalogue of event source mappings, and what polls for them."""
+    sqs_api = _sqs_api(config)
+    mappings = Mappings(
+        store=store, catalogue=catalogue, sources=SqsSources(sqs_api), clock=clock, ids=ids, quotas=_quotas(config)
+    )
+    pollers = Supervisor(
+        mappings=mappings,
+        source_of=lambda mapping: SqsSource(mapping, sqs_api, clock, lambda: mappings.function_timeout_s(mapping)),
+        invoker=FunctionInvoker(catalogue, dispatcher, clock, ids),
+        clock=clock,
+    )
+    return mappings, pollers
+
+
+def _quotas(config: Config) -> Quotas:
+    return dataclasses.replace(Quotas(), concurrency_max=config.concurrency_limit)
+
+
+def _sqs_api(config: Config) -> AwsApi | _NoSqs:
+    """The SQS that event source mappings read from."""
+    if not config.sqs_endpoint:
+        return _NoSqs()
+    return AwsApi(
+        "sqs",
+        endpoint=config.sqs_endpoint,
+        access_key_id=config.external_access_key_id,
+        secret_access_key=config.external_secret_access_key,
+    )
 
 
 def _log_limits(config: Config) -> LogBookLimits:

@@ -276,6 +276,19 @@ class Config:
         "The largest request body. The default admits a 50 MB zip in base64 inside JSON, AWS's own limit.",
         Whole(1_048_576, 1 << 34),
     )
+    sqs_endpoint: str = _setting(
+        "",
+        "Event source mappings read their queues at this URL, of ElasticMQ or AWS for example, instead of from "
+        "Paddock's own SQS.",
+        Pattern(r"(https?://[^\s/?#]+/?)?", "an http or https URL without a path, or nothing"),
+        "none",
+    )
+    external_access_key_id: str = _setting(
+        "test", "The access key for services that stand outside.", Pattern(r"[\w.+/=-]{1,128}", "an access key")
+    )
+    external_secret_access_key: str = _setting(
+        "test", "The secret that belongs to it.", Pattern(r"[\x21-\x7e]{1,256}", "a secret access key")
+    )
     hosts_allowed: tuple[str, ...] = _setting(
         (),
         "Names that a Host header may hold besides loopback addresses, localhost and AWS's own endpoints. "

@@ -105,6 +105,7 @@ MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {
         "_run_one",
     ): "what a work raises belongs to its caller, not to the writer's thread",
     ("paddock/control/catalogue.py", "_prepare"): "a function that stayed Pending for ever would hang its waiters",
+    ("paddock/event_sources/poller.py", "_lane"): "a defect in a source must not end its mapping for good",
     ("paddock/front/app.py", "handle"): "the one place that renders errors, defects of ours too",
     ("paddock/observe/logbook.py", "_drain"): "log lines that cannot be stored must not end the loop that stores",
     ("paddock/observe/logbook.py", "_retention_loop"): "a sweep that failed is tried again at the next interval",

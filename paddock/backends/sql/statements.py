@@ -85,8 +85,8 @@ def load(directory: Traversable | None = None, *, parts: Sequence[str] = ("",)) 
 
 
 def load_catalogue() -> Statements:
-    """The main database: functions and IAM."""
-    return load(parts=("", "iam_"))
+    """The main database: functions, IAM, and where events come from."""
+    return load(parts=("", "iam_", "events_"))
 
 
 def load_logs() -> Statements:

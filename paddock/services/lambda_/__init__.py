@@ -1,13 +1,35 @@
 """AWS Lambda's own API (2015-03-31): functions, what belongs to them, layers, invocations."""
 
-from paddock.services.lambda_ import aliases, code, concurrency, functions, invoke, layers, permissions, tags, versions
+from paddock.services.lambda_ import (
+    aliases,
+    code,
+    concurrency,
+    functions,
+    invoke,
+    layers,
+    mappings,
+    permissions,
+    tags,
+    versions,
+)
 from paddock.services.lambda_.desk import Desk
 from paddock.services.lambda_.not_yet import NOT_YET
 from paddock.services.service import Service
 
 SERVICE = Service(
     name="lambda",
-    modules=(functions, code, versions, aliases, concurrency, permissions, layers, invoke, tags),
+    modules=(
+        functions,
+        code,
+        versions,
+        aliases,
+        concurrency,
+        permissions,
+        layers,
+        invoke,
+        mappings,
+        tags,
+    ),
     not_yet=NOT_YET,
     self_limited=frozenset({"Invoke"}),
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from paddock.control.catalogue import Catalogue
+from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
 from paddock.interfaces import Clock, Ids
 from paddock.invoke.dispatcher import Dispatcher
@@ -25,6 +26,7 @@ class Desk:
     catalogue: Catalogue
     permissions: Permissions
     dispatcher: Dispatcher
+    mappings: Mappings
     clock: Clock
     ids: Ids
     quotas: Quotas

@@ -22,6 +22,8 @@ AS_BY_DEFAULT: Mapping[str, tuple[Any, ...]] = {
     "SourceKMSKeyArn": (),
     "FileSystemConfigs": (),
     "ImageConfig": (),
+    "MetricsConfig": (),
+    "ProvisionedPollerConfig": (),
 }
 
 

@@ -1,4 +1,4 @@
-"""Tags. Functions are the only taggable resource Paddock has so far."""
+"""Tags of functions and of event source mappings."""
 
 from __future__ import annotations
 
@@ -9,15 +9,29 @@ from paddock.services.service import Call, Params
 
 
 async def tag_resource(desk: Desk, call: Call) -> None:
+    if uuid := _mapping(call):
+        await desk.mappings.tag(call.caller.account, call.caller.region, uuid, call.params["Tags"])
+        return
     await desk.catalogue.tag(_function(call), call.params["Tags"])
 
 
 async def untag_resource(desk: Desk, call: Call) -> None:
+    if uuid := _mapping(call):
+        await desk.mappings.untag(call.caller.account, call.caller.region, uuid, call.params["TagKeys"])
+        return
     await desk.catalogue.untag(_function(call), call.params["TagKeys"])
 
 
 async def list_tags(desk: Desk, call: Call) -> Params:
+    if uuid := _mapping(call):
+        return {"Tags": dict(desk.mappings.get(call.caller.account, call.caller.region, uuid).tags)}
     return {"Tags": dict(desk.catalogue.list_tags(_function(call)))}
+
+
+def _mapping(call: Call) -> str:
+    """The event source mapping that Resource names, or ""."""
+    kind, _, uuid = ":".join(call.params["Resource"].split(":")[5:]).partition(":")
+    return uuid if kind == "event-source-mapping" else ""
 
 
 def _function(call: Call) -> FunctionRef:

@@ -14,8 +14,10 @@ from paddock.backends.files.blobs import FileBlobs
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.control.catalogue import Catalogue
 from paddock.control.changes import Change, NewFunction
+from paddock.control.mappings import Mappings
 from paddock.interfaces import Tx
 from paddock.model.arn import FunctionRef
+from paddock.model.event_source import EventSourceMapping
 from paddock.model.function import Function, FunctionVersion, State, UpdateStatus
 from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.quotas import Quotas
@@ -105,6 +107,17 @@ class FakeUnpacked:
         self.kept.append(frozenset(digests))
 
 
+class FakeSources:
+    """Every source is there, unless `error` is raised."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    async def check(self, mapping: EventSourceMapping, function_timeout_s: int) -> None:
+        if self.error is not None:
+            raise self.error
+
+
 class BreakableStore:
     """The real store; `error`, when set, is raised instead of writing."""
 
@@ -152,6 +165,7 @@ class World:
     catalogue: Catalogue
     store: BreakableStore
     blobs: BreakableBlobs
+    mappings: Mappings
 
     def __init__(self, directory: Path, quotas: Quotas) -> None:
         self.directory = directory
@@ -160,6 +174,7 @@ class World:
         self.clock = FakeClock()
         self.ids = FakeIds()
         self.unpacked = FakeUnpacked()
+        self.sources = FakeSources()
 
     async def open(self) -> None:
         self.store = BreakableStore(await SqliteStore.open(self.directory / "paddock.db", readers=1))
@@ -174,6 +189,15 @@ class World:
             quotas=self.quotas,
         )
         await self.catalogue.start()
+        self.mappings = Mappings(
+            store=self.store,
+            catalogue=self.catalogue,
+            sources=self.sources,
+            clock=self.clock,
+            ids=self.ids,
+            quotas=self.quotas,
+        )
+        await self.mappings.start()
 
     async def close(self) -> None:
         await self.catalogue.stop()

@@ -68,6 +68,7 @@ class Client:
             catalogue=world.catalogue,
             permissions=Permissions(world.catalogue, world.ids),
             dispatcher=Dispatcher(world.fleet, world.quotas, world.catalogue),
+            mappings=world.mappings,
             clock=world.clock,
             ids=world.ids,
             quotas=world.quotas,

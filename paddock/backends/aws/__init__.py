@@ -1,0 +1,1 @@
+"""AWS-compatible services that stand outside, reached over AWS's own wire."""
