@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
 
 from paddock import __version__, app
-from paddock.cli import arguments, health
+from paddock.cli import arguments, health, sign
 from paddock.config import ConfigError
 from paddock.worker.runtimes import discovery, packages
 from paddock.worker.sandbox import doctor
@@ -39,8 +40,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             except health.Unhealthy as error:
                 print(f"paddock: {error}", file=sys.stderr)
                 return 1
+        case "sign":
+            return _signed(given)
         case "version":
             print(f"paddock {__version__}")
+    return 0
+
+
+def _signed(given: argparse.Namespace) -> int:
+    how = sign.Signing(
+        data_dir=given.data_dir,
+        profile=given.profile,
+        account=given.account,
+        region=given.region,
+        days=given.days,
+        now_s=app.now_s(),
+        hex=app.random_hex,
+    )
+    target = given.output or given.package.with_suffix(".signed.zip")
+    try:
+        print(sign.sign(given.package, target, how))
+    except sign.CannotSign as error:
+        print(f"paddock: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -25,12 +25,15 @@ import uvloop
 from paddock import __version__
 from paddock.backends.aws.api import AwsApi
 from paddock.backends.files.blobs import FileBlobs
+from paddock.backends.files.publishers import FilePublishers
 from paddock.backends.local.clock import SystemClock
 from paddock.backends.local.ids import SystemIds
 from paddock.backends.sql import statements
 from paddock.backends.sql.sqlite import SqliteStore
+from paddock.cli.sign import DIRECTORY as SIGNING
 from paddock.config import Config
 from paddock.control.catalogue import Catalogue
+from paddock.control.code_signing import CodeSigning
 from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
 from paddock.event_sources.invoking import FunctionInvoker
@@ -63,6 +66,16 @@ STOP_PATIENCE_S = 10.0
 MEMORY_SHARE = 0.8
 PROCESSES_MAX = 1024
 CELLS_GROWTH = 8
+
+
+def now_s() -> int:
+    """Seconds since 1970, for commands that are not the server."""
+    return int(SystemClock().now().timestamp())
+
+
+def random_hex(digits: int) -> str:
+    """As many random hex digits, for commands that are not the server."""
+    return SystemIds().hex(digits)
 
 
 def up(config: Config, environ: Mapping[str, str]) -> int:
@@ -151,6 +164,7 @@ class App:
         dispatcher: Dispatcher,
         pollers: Supervisor,
         catalogue: Catalogue,
+        signing: CodeSigning,
         worker: Worker,
         sandboxes: LinuxSandboxes,
         book: LogBook,
@@ -160,6 +174,7 @@ class App:
         self._dispatcher = dispatcher
         self._pollers = pollers
         self._catalogue = catalogue
+        self._signing = signing
         self._worker = worker
         self._sandboxes = sandboxes
         self._book = book
@@ -180,20 +195,11 @@ class App:
         limits = HttpLimits()  # the front limits bodies itself: objects of S3 are streamed and may be larger
         inner_limits = dataclasses.replace(limits, connections_max=API_CONNECTIONS_MAX)
         ports = Ports(lambda version: front.confined_to(version.account), inner_limits, clock.now)
-        worker = Worker(
-            sandboxes=sandboxes,
-            code=code,
-            offers=start.offers,
-            settings=_worker_settings(start),
-            clock=clock,
-            ids=ids,
-            sink=book,
-            serve=ports.serve,
-        )
-        worker.start()
+        worker = _worker(start, sandboxes, code, clock, ids, book, ports)
         catalogue = Catalogue(
             store=store, blobs=blobs, unpacked=code, fleet=worker, clock=clock, ids=ids, quotas=quotas
         )
+        signing = await _code_signing(config, store, clock, ids)
         dispatcher = Dispatcher(worker, quotas, catalogue)
         mappings, pollers = _event_sources(config, store, catalogue, dispatcher, clock, ids)
         downloads = Downloads(base_url=start.endpoint, key=bytes.fromhex(ids.hex(64)), blobs=blobs, clock=clock)
@@ -201,6 +207,7 @@ class App:
             "lambda": _lambda_desk(
                 catalogue=catalogue,
                 permissions=Permissions(catalogue, ids),
+                signing=signing,
                 dispatcher=dispatcher,
                 mappings=mappings,
                 clock=clock,
@@ -208,6 +215,7 @@ class App:
                 quotas=quotas,
                 runtimes=worker.runtimes,
                 code_url=downloads.url,
+                runtime_version_arn=worker.runtime_version_arn,
             ),
             "sts": sts.Desk(),
             "iam": iam.Desk(store=store, clock=clock, ids=ids, managed=iam.load_managed()),
@@ -231,6 +239,7 @@ class App:
             dispatcher=dispatcher,
             pollers=pollers,
             catalogue=catalogue,
+            signing=signing,
             worker=worker,
             sandboxes=sandboxes,
             book=book,
@@ -247,11 +256,38 @@ class App:
         except TimeoutError:
             log.warning("stopping with invocations still running")
         await self._catalogue.stop()
+        await self._signing.stop()
         await self._worker.stop(STOP_PATIENCE_S)
         await self._sandboxes.close()
         await self._book.stop()
         for store in self._stores:
             await store.close()
+
+
+def _worker(
+    start: Start, sandboxes: LinuxSandboxes, code: CodeStore, clock: Clock, ids: Ids, sink: LogBook, ports: Ports
+) -> Worker:
+    """This machine's worker, started."""
+    worker = Worker(
+        sandboxes=sandboxes,
+        code=code,
+        offers=start.offers,
+        settings=_worker_settings(start),
+        clock=clock,
+        ids=ids,
+        sink=sink,
+        serve=ports.serve,
+    )
+    worker.start()
+    return worker
+
+
+async def _code_signing(config: Config, store: Store, clock: Clock, ids: Ids) -> CodeSigning:
+    """Code signing configurations, loaded, with the keys that `paddock sign` has made."""
+    publishers = FilePublishers(config.data_dir / SIGNING)
+    signing = CodeSigning(store=store, publishers=publishers, clock=clock, ids=ids, quotas=_quotas(config))
+    await signing.start()
+    return signing
 
 
 class _NoSqs:

@@ -51,9 +51,23 @@ def parser() -> argparse.ArgumentParser:
     health = commands.add_parser("health", help="ask a running server how it is; exit status 0: it serves")
     health.add_argument("--endpoint", default=endpoint_of(Config()), help="default: %(default)s")
 
+    _add_sign(commands.add_parser("sign", help="sign a package for functions with a code signing configuration"))
     commands.add_parser("version", help="print the version")
     commands.add_parser("serve")  # the server half of `up`, started by the jailer; not for people, so without help
     return top
+
+
+def _add_sign(sign: argparse.ArgumentParser) -> None:
+    sign.add_argument("package", type=Path, help="a zip file; the signed one is written beside it")
+    sign.add_argument("--output", type=Path, metavar="FILE", help="default: PACKAGE with .signed.zip at its end")
+    sign.add_argument("--profile", required=True, metavar="NAME", help="a signing profile; made at its first use")
+    sign.add_argument("--days", type=int, default=4_000, help="how long the signature counts; default: %(default)s")
+    for name in ("data_dir", "account", "region"):
+        default = getattr(Config(), name)
+        sign.add_argument(
+            flag_of(name), dest=name, type=type(default) if name != "data_dir" else Path, default=default,
+            metavar="VALUE", help="as of `paddock up`; default: %(default)s",
+        )  # fmt: skip
 
 
 def _add_settings(up: argparse.ArgumentParser) -> None:

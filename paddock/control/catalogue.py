@@ -15,7 +15,7 @@ Reads and `resolve` look only at memory and do not wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -38,7 +38,7 @@ from paddock.model.errors import (
     ResourceConflict,
     ServiceError,
 )
-from paddock.model.function import Function, FunctionVersion, State
+from paddock.model.function import Function, FunctionVersion, Signer, State
 from paddock.model.package import inspect
 from paddock.model.quotas import Quotas
 
@@ -87,6 +87,10 @@ class Catalogue:
         if tasks:
             await asyncio.wait(tasks)
         await self.layers.stop()
+
+    def functions(self) -> Iterator[Function]:
+        """All of them, of every account and region."""
+        return iter(self._book)
 
     def get(self, ref: FunctionRef) -> Function:
         """The function of which `ref` names a version or an alias. Raises ResourceNotFound."""
@@ -145,7 +149,9 @@ class Catalogue:
     def usage(self, account: str, region: str) -> Usage:
         return self._book.usage(account, region)
 
-    async def create_function(self, new: NewFunction, content: bytes, *, publish: bool = False) -> Function:
+    async def create_function(
+        self, new: NewFunction, content: bytes, *, publish: bool = False, signer: Signer | None = None
+    ) -> Function:
         """Pending when this returns, and so is its first version if it is published.
 
         Raises ResourceConflict, InvalidParameterValue, RequestEntityTooLarge, ...
@@ -154,13 +160,15 @@ class Catalogue:
         version = self._first_version(new)
         rules.check_version(version, self._quotas)
         tags = rules.merged_tags({}, new.tags, self._quotas)
-        self._check_absent(key_of(Function(latest=version)))
+        function = Function(latest=version, tags=tags, code_signing=new.code_signing)
+        self._check_absent(key_of(function))
         unzipped = await self._inspect(content)
-        return await self._undisturbed(self._create(Function(latest=version, tags=tags), content, unzipped, publish))
+        return await self._undisturbed(self._create(function, content, unzipped, publish, signer))
 
     async def update_code(
-        self, ref: FunctionRef, content: bytes, *, revision_id: str = "", publish: bool = False, dry_run: bool = False
-    ) -> Function:
+        self, ref: FunctionRef, content: bytes, *, revision_id: str = "", publish: bool = False, dry_run: bool = False,
+        signer: Signer | None = None,
+    ) -> Function:  # fmt: skip
         """InProgress when this returns; with dry_run everything is checked and nothing changes.
 
         With publish the function's newest version is the code just sent, Pending unless it was published before.
@@ -169,7 +177,7 @@ class Catalogue:
         unzipped = await self._inspect(content)
         if dry_run:
             return lookup.updatable(self._book, ref, revision_id)
-        return await self._undisturbed(self._update_code(ref, content, unzipped, revision_id, publish))
+        return await self._undisturbed(self._update_code(ref, content, unzipped, revision_id, publish, signer))
 
     async def update_configuration(self, ref: FunctionRef, change: Change, *, revision_id: str = "") -> Function:
         """InProgress when this returns. The change is applied to what is set by then."""
@@ -244,12 +252,14 @@ class Catalogue:
 
     # Changes: each runs to its end in a task of its own.
 
-    async def _create(self, function: Function, content: bytes, unzipped: int, publish: bool) -> Function:
+    async def _create(
+        self, function: Function, content: bytes, unzipped: int, publish: bool, signer: Signer | None
+    ) -> Function:
         account, region, name = key = key_of(function)
         async with self._lock(key), self._shelf.stored(content, unzipped) as code:
             self._check_absent(key)
             last_version = await self._read(lambda tx: records.last_version(tx, account, region, name))
-            latest = replace(function.latest, code=code)
+            latest = replace(function.latest, code=replace(code, signer=signer))
             rules.check_unzipped(latest, self._quotas)
             created = replace(function, latest=latest, last_version=last_version)
             if publish:
@@ -260,12 +270,13 @@ class Catalogue:
         return created
 
     async def _update_code(
-        self, ref: FunctionRef, content: bytes, unzipped: int, revision_id: str, publish: bool
+        self, ref: FunctionRef, content: bytes, unzipped: int, revision_id: str, publish: bool, signer: Signer | None
     ) -> Function:
         async with self._lock((ref.account, ref.region, ref.name)):
             before = lookup.updatable(self._book, ref, revision_id)
             async with self._shelf.stored(content, unzipped) as code:
-                return await self._begin_update(before, replace(before.latest, code=code), publish)
+                changed = replace(before.latest, code=replace(code, signer=signer))
+                return await self._begin_update(before, changed, publish)
 
     async def _update_configuration(self, ref: FunctionRef, change: Change, revision_id: str) -> Function:
         async with self._lock((ref.account, ref.region, ref.name)):

@@ -70,4 +70,5 @@ class NewFunction:
     name: str
     architecture: str
     settings: Change
+    code_signing: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)

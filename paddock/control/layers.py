@@ -33,7 +33,7 @@ from paddock.model.errors import (
     ResourceConflict,
     ResourceNotFound,
 )
-from paddock.model.function import LayerUse
+from paddock.model.function import LayerUse, Signer
 from paddock.model.layer import LayerRef, LayerVersion
 from paddock.model.package import inspect
 from paddock.model.permission import POLICY_BYTES_MAX, Asker, Decision, ResourcePolicy
@@ -141,13 +141,13 @@ class Layers:
             raise InvalidParameterValue(f"Cannot reference more than {self._quotas.layers_max} layers.")
         return tuple(uses)
 
-    async def publish(self, new: NewLayerVersion, content: bytes) -> LayerVersion:
+    async def publish(self, new: NewLayerVersion, content: bytes, signer: Signer | None = None) -> LayerVersion:
         """The next version. Raises InvalidParameterValue (the zip), RequestEntityTooLarge, CodeStorageExceeded."""
         limit = self._quotas.zipped_bytes_max
         if len(content) > limit:
             raise RequestEntityTooLarge(f"Zipped size must be smaller than {limit} bytes")
         unzipped = await asyncio.to_thread(inspect, content, self._quotas)
-        return await self._changes.run(self._publish(new, content, unzipped))
+        return await self._changes.run(self._publish(new, content, unzipped, signer))
 
     async def delete(self, ref: LayerRef) -> None:
         """One that is not there is no error."""
@@ -188,12 +188,14 @@ class Layers:
 
         await self._changes.run(self._set_policy(ref, changed, revision_id))
 
-    async def _publish(self, new: NewLayerVersion, content: bytes, unzipped: int) -> LayerVersion:
+    async def _publish(
+        self, new: NewLayerVersion, content: bytes, unzipped: int, signer: Signer | None
+    ) -> LayerVersion:
         name = _name(new.ref)
         async with self._lock, self._shelf.stored(content, unzipped) as code:
             version = LayerVersion(
                 ref=replace(new.ref, version=self._last.get(name, 0) + 1),
-                code=code,
+                code=replace(code, signer=signer),
                 description=new.description,
                 license=new.license,
                 runtimes=new.runtimes,

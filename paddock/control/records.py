@@ -122,6 +122,7 @@ def _row_of(function: Function) -> dict[str, Any]:
         "tags": _text(dict(function.tags)),
         "last_version": function.last_version,
         "reserved_concurrency": function.reserved_concurrency,
+        "code_signing": function.code_signing,
     }
 
 
@@ -139,6 +140,7 @@ def _function(row: Row, versions: Mapping[str, FunctionVersion], aliases: Mappin
         aliases=aliases,
         last_version=row["last_version"],
         reserved_concurrency=row["reserved_concurrency"],
+        code_signing=row["code_signing"],
     )
 
 

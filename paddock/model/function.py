@@ -6,8 +6,8 @@ Lambda's own defaults stand here (developer guide and recorded responses, see do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
@@ -36,15 +36,25 @@ class UpdateStatus(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """Who signed a package: ARNs of the version of a signing profile, and of the job that signed."""
+
+    profile: str
+    job: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodeArtifact:
     """The uploaded package: its bytes live in Blobs under `digest`.
 
     digest: SHA-256 of the zip's bytes, lower-case hex. size_bytes: of the zip. unzipped_bytes: real size.
+    signer: None unless a signature was looked for and is genuine.
     """
 
     digest: str
     size_bytes: int
     unzipped_bytes: int
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +86,7 @@ class FunctionVersion:
     revision_id is AWS's RevisionId: it changes with every change of anything, tags included. build_id is ours:
     it changes only when the code or the configuration that runs changes, and a published version has its own.
     frozen_description: of a published version, what $LATEST's description was; publishing may have set another.
+    runtime_version_arn: the one version of the runtime that it may run on; "" for the machine's current one.
     """
 
     account: str
@@ -95,6 +106,7 @@ class FunctionVersion:
     architecture: str = "x86_64"
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     layers: tuple[LayerUse, ...] = ()
+    runtime_version_arn: str = ""
     state: State = State.PENDING
     state_reason: str = ""
     state_reason_code: str = ""
@@ -146,6 +158,7 @@ class Function:
     configuration while it is InProgress or after it Failed, None while the function was never Active.
     versions: the published ones by number, in ascending order. last_version: the highest number ever given out,
     which a deleted version or function does not give back. reserved_concurrency: None for no reservation.
+    code_signing: the ARN of a code signing configuration, or "".
     policies: by what each hangs on: "" for the function itself, a version's number, an alias's name.
     """
 
@@ -157,6 +170,18 @@ class Function:
     last_version: int = 0
     reserved_concurrency: int | None = None
     policies: Mapping[str, ResourcePolicy] = field(default_factory=dict)
+    code_signing: str = ""
+
+    def with_version(self, number: str, change: Callable[[FunctionVersion], FunctionVersion]) -> Function:
+        """With one version changed in what does not make another build of it; of `$LATEST` what serves, too, if that
+        is the same configuration. A number that it does not have changes nothing.
+        """
+        if number == LATEST:
+            latest = change(self.latest)
+            return replace(self, latest=latest, serving=latest if self.serving == self.latest else self.serving)
+        if number not in self.versions:
+            return self
+        return replace(self, versions={**self.versions, number: change(self.versions[number])})
 
     @property
     def newest(self) -> FunctionVersion | None:

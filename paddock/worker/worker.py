@@ -144,7 +144,20 @@ class Worker:
     def runtimes(self) -> Sequence[str]:
         return tuple(self._offers)
 
+    def runtime_version_arn(self, runtime: str, region: str) -> str:
+        """Of the version of the runtime that is on this machine; "" when there is none."""
+        offer = self._offers.get(runtime)
+        return "" if offer is None else offer.facts(region).arn
+
+    def _check_runtime_version(self, version: FunctionVersion) -> None:
+        """Raises InvalidRuntimeException when it is pinned to a version of its runtime that is not here any more."""
+        pinned = version.runtime_version_arn
+        if pinned and pinned != self.runtime_version_arn(version.runtime, version.region):
+            text = f"The runtime version {pinned} that the function is pinned to is not on this machine any more."
+            raise ServiceError(text, code="InvalidRuntimeException", status=502)
+
     async def prepare(self, version: FunctionVersion) -> None:
+        self._check_runtime_version(version)
         await self._code.ensure(version.code.digest)
         await self._warm(version.runtime)
 
@@ -285,6 +298,7 @@ class Worker:
             asyncio.get_running_loop().call_later(REFILL_DELAY_S, self._refill, version.runtime)
 
     async def _prepared_cell(self, version: FunctionVersion) -> Sandbox:
+        self._check_runtime_version(version)
         await self._code.ensure(version.code.digest)
         return await self._cell(version.runtime)
 

@@ -3,16 +3,17 @@
 
 -- name: functions_all
 -- The whole catalogue, read once at start.
-SELECT account, region, name, latest, serving, tags, last_version, reserved_concurrency
+SELECT account, region, name, latest, serving, tags, last_version, reserved_concurrency, code_signing
 FROM functions ORDER BY account, region, name;
 
 -- name: function_put
 -- Create or replace one function.
-INSERT INTO functions (account, region, name, latest, serving, tags, last_version, reserved_concurrency)
-VALUES (:account, :region, :name, :latest, :serving, :tags, :last_version, :reserved_concurrency)
+INSERT INTO functions (account, region, name, latest, serving, tags, last_version, reserved_concurrency, code_signing)
+VALUES (:account, :region, :name, :latest, :serving, :tags, :last_version, :reserved_concurrency, :code_signing)
 ON CONFLICT (account, region, name) DO UPDATE
 SET latest = excluded.latest, serving = excluded.serving, tags = excluded.tags,
-    last_version = excluded.last_version, reserved_concurrency = excluded.reserved_concurrency;
+    last_version = excluded.last_version, reserved_concurrency = excluded.reserved_concurrency,
+    code_signing = excluded.code_signing;
 
 -- name: function_delete
 -- Forget one function.
@@ -99,3 +100,14 @@ SELECT account, region, name, last_version FROM layer_numbers;
 INSERT INTO layer_numbers (account, region, name, last_version)
 VALUES (:account, :region, :name, :last_version)
 ON CONFLICT (account, region, name) DO UPDATE SET last_version = excluded.last_version;
+
+-- name: code_signing_configs_all
+-- Read once at start.
+SELECT document FROM code_signing_configs;
+
+-- name: code_signing_config_put
+INSERT INTO code_signing_configs (arn, document) VALUES (:arn, :document)
+ON CONFLICT (arn) DO UPDATE SET document = excluded.document;
+
+-- name: code_signing_config_delete
+DELETE FROM code_signing_configs WHERE arn = :arn;

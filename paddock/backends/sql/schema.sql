@@ -13,6 +13,7 @@ CREATE TABLE functions (
     tags TEXT NOT NULL,
     last_version INTEGER NOT NULL DEFAULT 0,
     reserved_concurrency INTEGER,
+    code_signing TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (account, region, name)
 ) WITHOUT ROWID;
 
@@ -73,4 +74,10 @@ CREATE TABLE layer_numbers (
     name TEXT NOT NULL,
     last_version INTEGER NOT NULL,
     PRIMARY KEY (account, region, name)
+) WITHOUT ROWID;
+
+-- document has the members of model.signing.CodeSigningConfig.
+CREATE TABLE code_signing_configs (
+    arn TEXT NOT NULL PRIMARY KEY,
+    document TEXT NOT NULL
 ) WITHOUT ROWID;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paddock.model.errors import InvalidParameterValue
-from paddock.services.lambda_ import view
+from paddock.services.lambda_ import code_signing, view
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.settings import refuse_architectures, refuse_others
 from paddock.services.service import Call, Params
@@ -22,8 +22,10 @@ async def update_function_code(desk: Desk, call: Call) -> Params:
         raise InvalidParameterValue("Please provide a source for function code.")
     dry_run = bool(params.get("DryRun"))
     publish = bool(params.get("Publish")) and not dry_run
+    ref = ref_of(call)
+    signer = await code_signing.checked(desk, desk.catalogue.get(ref).code_signing, content)
     updated = await desk.catalogue.update_code(
-        ref_of(call), content, revision_id=params.get("RevisionId", ""), publish=publish, dry_run=dry_run
+        ref, content, revision_id=params.get("RevisionId", ""), publish=publish, dry_run=dry_run, signer=signer
     )
     published = updated.newest if publish else None
     if published is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from paddock.control.catalogue import Catalogue
+from paddock.control.code_signing import CodeSigning
 from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
 from paddock.interfaces import Clock, Ids
@@ -21,10 +22,12 @@ class Desk:
 
     architecture: this machine's, x86_64 or arm64. runtimes: what the fleet can start. modelled_runtimes: the
     service model's enum of runtimes, from which an unknown one is told apart from one that is only missing here.
+    runtime_version_arn: of a runtime's current version in a region; "" for one that is not here.
     """
 
     catalogue: Catalogue
     permissions: Permissions
+    signing: CodeSigning
     dispatcher: Dispatcher
     mappings: Mappings
     clock: Clock
@@ -34,6 +37,7 @@ class Desk:
     runtimes: Callable[[], Sequence[str]]
     modelled_runtimes: Sequence[str]
     code_url: Callable[[str], str]
+    runtime_version_arn: Callable[[str, str], str]
 
 
 def ref_of(call: Call, name: str = "FunctionName") -> FunctionRef:

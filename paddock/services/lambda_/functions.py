@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paddock.control.changes import NewFunction
 from paddock.model.errors import InvalidParameterValue, NotYet
-from paddock.services.lambda_ import layers, markers, view
+from paddock.services.lambda_ import code_signing, layers, markers, view
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.runtimes import check_runtime
 from paddock.services.lambda_.settings import refuse_architectures, refuse_others
@@ -26,7 +26,7 @@ _SETTINGS = frozenset(
         "Layers",
     }
 )
-_AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures", "Publish"}
+_AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures", "Publish", "CodeSigningConfigArn"}
 _AT_UPDATE = _SETTINGS | {"RevisionId"}
 
 
@@ -46,15 +46,18 @@ async def create_function(desk: Desk, call: Call) -> Params:
             "Runtime and Handler are mandatory parameters for functions created with deployment packages."
         )
     _check_runtime(desk, params)
+    uses, signing = layers.uses_of(desk, call), params.get("CodeSigningConfigArn") or ""
+    signer = await code_signing.checked(desk, signing, content, uses or ())
     new = NewFunction(
         account=ref.account,
         region=ref.region,
         name=ref.name,
         architecture=desk.architecture,
-        settings=view.change_of(params, layers.uses_of(desk, call)),
+        settings=view.change_of(params, uses),
+        code_signing=signing,
         tags=params.get("Tags") or {},
     )
-    created = await desk.catalogue.create_function(new, content, publish=bool(params.get("Publish")))
+    created = await desk.catalogue.create_function(new, content, publish=bool(params.get("Publish")), signer=signer)
     # The version just published is shown, but under the function's own ARN: so AWS does, here alone.
     return view.configuration(created.newest or created.latest, created.latest.function_arn)
 
@@ -108,8 +111,11 @@ async def update_function_configuration(desk: Desk, call: Call) -> Params:
     refuse_others(params, _AT_UPDATE)
     if params.get("Runtime") is not None:
         _check_runtime(desk, params)
+    ref, uses = ref_of(call), layers.uses_of(desk, call)
+    if uses:
+        code_signing.check_layers(desk, ref, uses)
     updated = await desk.catalogue.update_configuration(
-        ref_of(call), view.change_of(params, layers.uses_of(desk, call)), revision_id=params.get("RevisionId", "")
+        ref, view.change_of(params, uses), revision_id=params.get("RevisionId", "")
     )
     return view.configuration(updated.latest, updated.latest.function_arn)
 

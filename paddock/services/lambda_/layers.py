@@ -28,7 +28,7 @@ async def publish_layer_version(desk: Desk, call: Call) -> Params:
         runtimes=tuple(params.get("CompatibleRuntimes") or ()),
         architectures=tuple(params.get("CompatibleArchitectures") or ()),
     )
-    return _whole(desk, await desk.catalogue.layers.publish(new, content))
+    return _whole(desk, await desk.catalogue.layers.publish(new, content, await desk.signing.signer_of(content)))
 
 
 async def get_layer_version(desk: Desk, call: Call) -> Params:

@@ -13,7 +13,7 @@ from typing import Any
 from paddock.control.changes import Change, LoggingChange
 from paddock.model.alias import Alias
 from paddock.model.arn import FunctionRef
-from paddock.model.function import Function, FunctionVersion, LayerUse, LoggingConfig, UpdateStatus
+from paddock.model.function import CodeArtifact, Function, FunctionVersion, LayerUse, LoggingConfig, UpdateStatus
 
 Members = dict[str, Any]
 
@@ -78,8 +78,18 @@ def listed(version: FunctionVersion, arn: str) -> Members:
     if version.environment is not None:
         members["Environment"] = {"Variables": dict(version.environment)}
     if version.layers:
-        members["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.code.size_bytes} for layer in version.layers]
-    return members
+        members["Layers"] = [_layer(layer) for layer in version.layers]
+    return {**members, **_signer(version.code)}
+
+
+def _layer(layer: LayerUse) -> Members:
+    return {"Arn": layer.arn, "CodeSize": layer.code.size_bytes, **_signer(layer.code)}
+
+
+def _signer(code: CodeArtifact) -> Members:
+    if code.signer is None:
+        return {}
+    return {"SigningProfileVersionArn": code.signer.profile, "SigningJobArn": code.signer.job}
 
 
 def _states(version: FunctionVersion) -> Members:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from paddock.control.code_signing import CodeSigning
 from paddock.control.permissions import Permissions
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.model.caller import Caller
@@ -58,15 +59,24 @@ class Answer:
         return json.loads(self.body)
 
 
+class NoPublishers:
+    async def key_of(self, profile: str) -> bytes | None:
+        return None
+
+
 class Client:
     """Calls operations on a world."""
 
-    def __init__(self, world: World, caller: Caller | None = None) -> None:
+    def __init__(self, world: World, caller: Caller | None = None, signing: CodeSigning | None = None) -> None:
         self.world = world
         self.caller = caller or Caller(account=ACCOUNT, region=REGION)
         self.desk = Desk(
             catalogue=world.catalogue,
             permissions=Permissions(world.catalogue, world.ids),
+            signing=signing
+            or CodeSigning(
+                store=world.store, publishers=NoPublishers(), clock=world.clock, ids=world.ids, quotas=world.quotas
+            ),
             dispatcher=Dispatcher(world.fleet, world.quotas, world.catalogue),
             mappings=world.mappings,
             clock=world.clock,
@@ -75,6 +85,7 @@ class Client:
             architecture="x86_64",
             runtimes=world.fleet.runtimes,
             modelled_runtimes=MODEL.model.shape_for("Runtime").enum,
+            runtime_version_arn=lambda runtime, region: f"arn:aws:lambda:{region}::runtime:{runtime}",
             code_url=lambda digest: f"http://127.0.0.1:4566/code/{digest}",
         )
 
@@ -213,7 +224,6 @@ REFUSED: dict[str, Any] = {
     "DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:q"},
     "KMSKeyArn": "arn:aws:kms:us-east-1:000000000000:key/1",
     "ImageConfig": {"Command": ["x"]},
-    "CodeSigningConfigArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:code-signing-config:csc-{'a' * 17}",
     "TenancyConfig": {"TenantIsolationMode": "PER_TENANT"},
     "DurableConfig": {"ExecutionTimeout": 10},
     "AcceleratorConfig": {"AcceleratorMemorySize": 1},
