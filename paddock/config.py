@@ -188,9 +188,8 @@ class Config:
         "info", "How much the server itself writes to standard error.", Choice(("debug", "info", "warning", "error"))
     )
     event_loop: str = _setting(
-        "asyncio",
-        "`uvloop` serves about a tenth more, but has been seen to end the server when many environments of custom "
-        "runtimes were killed at once; `asyncio` has not.",
+        "uvloop",
+        "`uvloop` serves more on the same processor; `asyncio` is Python's own.",
         Choice(("asyncio", "uvloop")),
     )
     environment_idle_timeout_s: int = _setting(

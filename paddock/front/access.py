@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessRecord:
+class AccessRecord(NamedTuple):
     """service, operation: "" when not recognised. error_code: "" on success. status 0: the client left unanswered.
 
     bytes_in, bytes_out: of the bodies; bytes_out is None for a streamed answer. duration_s: from the head's arrival

@@ -2,6 +2,7 @@
 
     bytes -> guard -> health? -> service -> body -> operation -> caller -> params -> constraints -> work -> bytes
 
+A head that went through these steps before is recognised (recognition.py), and only its body is new.
 A body that the model calls streaming (S3's objects) is not read here: its operation gets it as a StreamedBody.
 
 Errors of every step are ServiceErrors (the wire's are turned into them here) and are rendered in one place, in the
@@ -25,6 +26,7 @@ from paddock.front.access import AccessRecord
 from paddock.front.downloads import Downloads
 from paddock.front.guard import Guard
 from paddock.front.identity import caller_of
+from paddock.front.recognition import Heads, Known, body_tells_nothing
 from paddock.front.rendering import error_response
 from paddock.front.unmounted import Unmounted
 from paddock.model.errors import (
@@ -123,6 +125,7 @@ class Front:
             operations = operations_of(model.operation_names, *mount.service.modules)
             self._served[model.name] = _Served(model, mount.desk, operations, mount.service.self_limited)
         self._switchboard = Switchboard([served.model for served in self._served.values()])
+        self._heads = Heads(served.model for served in self._served.values())
         self._hosts = VirtualHosts(frozenset(each.model.model.endpoint_prefix for each in self._served.values()))
 
     def confined_to(self, account: str) -> Handler:
@@ -158,6 +161,10 @@ class Front:
 
     async def _answer(self, incoming: IncomingRequest, asked: _Asked, account: str) -> Response:
         """The steps, in order. Whatever goes wrong is raised."""
+        key = self._heads.key(incoming, account)
+        known = self._heads.get(key) if key is not None else None
+        if known is not None:
+            return await self._answer_known(known, incoming, asked)
         self._guard.check(incoming.headers)
         if incoming.path == HEALTH_PATH and incoming.method in ("GET", "HEAD"):
             return self._health_response(asked)
@@ -165,6 +172,7 @@ class Front:
             return await self._downloads.answer(incoming.path, incoming.query)
         head = self._hosts.path_style(_request(incoming))
         asked.service = self._switchboard.identify(head)
+        is_told_by_head = asked.service is not None
         streamed = asked.service is not None and _is_streamed(asked.service, head)
         request = head if streamed else await self._with_body(incoming, head, asked)
         served = await self._served_by(request, asked)
@@ -176,20 +184,49 @@ class Front:
         if streamed:
             params[served.model.plans[asked.operation].stream] = StreamedBody(incoming)
         _check_constraints(served.model, asked.operation, params)
-        trace_id = request.headers.get("x-amzn-trace-id")
-        call = Call(
+        plan = served.model.plans[asked.operation]
+        payload = plan.input.payload.member if plan.input.payload is not None else ""
+        known = Known(
+            model=served.model,
+            desk=served.desk,
+            operation=asked.operation,
+            work=work,
+            is_self_limited=asked.operation in served.self_limited,
             caller=caller,
+            params={name: value for name, value in params.items() if name != payload},
+            payload=payload,
+        )
+        if key is not None and is_told_by_head and body_tells_nothing(served.model, plan):
+            self._heads.keep(key, known)
+        return await self._do(known, params, incoming, asked)
+
+    async def _answer_known(self, known: Known, incoming: IncomingRequest, asked: _Asked) -> Response:
+        """The same steps for a head that went through them before: only the body is new."""
+        asked.service, asked.operation = known.model, known.operation
+        try:
+            body = await incoming.read(self._settings.body_bytes_max)
+        except BodyTooLarge as error:
+            raise _too_large(error, known.operation) from None
+        params = dict(known.params)
+        if body and known.payload:
+            params[known.payload] = body
+        return await self._do(known, params, incoming, asked)
+
+    async def _do(self, known: Known, params: Mapping[str, Any], incoming: IncomingRequest, asked: _Asked) -> Response:
+        """What was asked, now that it is understood."""
+        call = Call(
+            caller=known.caller,
             request_id=asked.request_id,
             params=params,
-            trace_id=trace_id,
+            trace_id=incoming.headers.get("x-amzn-trace-id"),
             source_ip=incoming.peer.rpartition(":")[0].strip("[]"),
-            headers=request.headers,
+            headers=incoming.headers,
         )
-        if asked.operation in served.self_limited:
-            output = await work(served.desk, call)
+        if known.is_self_limited:
+            output = await known.work(known.desk, call)
         else:
-            output = await self._run(work, served.desk, call)
-        return _success(served.model, asked, output)
+            output = await self._run(known.work, known.desk, call)
+        return _success(known.model, asked, output)
 
     def _health_response(self, asked: _Asked) -> Response:
         fields = (("x-amzn-RequestId", asked.request_id), ("Content-Type", "application/json"))
@@ -200,12 +237,9 @@ class Front:
         try:
             body = await incoming.read(self._settings.body_bytes_max)
         except BodyTooLarge as error:
-            suffix = ""
             if asked.service is not None and asked.service.protocol != "query":
                 asked.operation, _ = route(asked.service, head)
-                suffix = f" for the {asked.operation} operation"
-            message = f"Request must be smaller than {error.bytes_max} bytes{suffix}"
-            raise RequestEntityTooLarge(message) from None
+            raise _too_large(error, asked.operation) from None
         return replace(head, body=body) if body else head
 
     async def _served_by(self, request: Request, asked: _Asked) -> _Served:
@@ -252,16 +286,21 @@ class Front:
             bytes_out = len(response.body) if isinstance(response.body, bytes) else None
         self._record(
             AccessRecord(
-                request_id=asked.request_id,
-                service=asked.service_name,
-                operation=asked.operation,
-                status=0 if response is None else response.status,
-                error_code=asked.error_code,
-                bytes_in=bytes_in,
-                bytes_out=bytes_out,
-                duration_s=duration_s,
+                asked.request_id,
+                asked.service_name,
+                asked.operation,
+                0 if response is None else response.status,
+                asked.error_code,
+                bytes_in,
+                bytes_out,
+                duration_s,
             )
         )
+
+
+def _too_large(error: BodyTooLarge, operation: str) -> RequestEntityTooLarge:
+    suffix = f" for the {operation} operation" if operation else ""
+    return RequestEntityTooLarge(f"Request must be smaller than {error.bytes_max} bytes{suffix}")
 
 
 def _request(incoming: IncomingRequest) -> Request:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from paddock.model.errors import AccessDenied, InvalidParameterValue, ResourceNotFound, ValidationError
 from paddock.model.function import LATEST
@@ -57,6 +58,7 @@ class _Spelling:
     qualifier: str
 
 
+@lru_cache(maxsize=4096)
 def parse_function_ref(text: str, *, account: str, region: str, qualifier: str = "") -> FunctionRef:
     """What `text` and the Qualifier parameter name, for a caller of `account` in `region`.
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(NamedTuple):
     """timestamp_ms: epoch milliseconds when the line was written. message: text, with its own newline kept."""
 
     timestamp_ms: int
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogStreamRef:
+class LogStreamRef(NamedTuple):
     """Where events go: (account, region, group, stream)."""
 
     account: str

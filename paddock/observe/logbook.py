@@ -136,8 +136,12 @@ class LogBook:
         """Take the events. Never waits, never raises for lack of room: the noisiest stream then loses its oldest."""
         if not events:
             return
-        waiting = self._waiting.setdefault(stream, _Waiting())
-        size = sum(log_store.size_of(event.message) for event in events)
+        waiting = self._waiting.get(stream)
+        if waiting is None:
+            waiting = self._waiting[stream] = _Waiting()
+        size = 0
+        for event in events:
+            size += log_store.size_of(event.message)
         waiting.events.extend(events)
         waiting.size_bytes += size
         self._events += len(events)

@@ -119,6 +119,8 @@ class LineReader:
 
     def flush(self) -> list[str]:
         """What has come without a newline so far (the invocation ended, or the process did)."""
+        if not self._buffer:
+            return []
         rest = bytes(self._buffer)
         self._buffer.clear()
         self._searched = 0

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from paddock.wire.http1_limits import HttpLimits
 from paddock.wire.http1_request import BodySource, IncomingRequest
 from paddock.wire.messages import Headers
 
 # Fields that frame the message or name its host: a second one is how requests are smuggled.
 _SINGLE = frozenset({"host", "content-length", "transfer-encoding", "expect"})
+
+
+_NAME_BYTES_REMEMBERED = 64
+
+
+@lru_cache(maxsize=1024)
+def _lower(name: bytes) -> str:
+    """A field's name as Headers keep it. Clients send the same few."""
+    return name.decode("latin-1").lower()
 
 
 class Refused(Exception):
@@ -38,11 +49,14 @@ class Head:
     def headers(self) -> Headers:
         """All fields, within their limits. Raises Refused."""
         size = len(self.target)
+        fields: list[tuple[str, str]] = []
         for name, value in self.raw:
             size += len(name) + len(value) + 4
+            known = _lower(name) if len(name) <= _NAME_BYTES_REMEMBERED else name.decode("latin-1").lower()
+            fields.append((known, value.decode("latin-1")))
         if size > self._limits.head_bytes_max:
             raise Refused(431, "the request head is too large")
-        return Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw])
+        return Headers.of_lower(fields)
 
     def request(self, method: str, version: str, keep_alive: bool, peer: str, source: BodySource) -> IncomingRequest:
         """The request that this head describes. Raises Refused."""

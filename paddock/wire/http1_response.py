@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 
 from paddock.wire.http1_request import IncomingRequest
@@ -12,6 +13,11 @@ STATUS_LINES: Mapping[int, str] = {int(s): f"HTTP/1.1 {int(s)} {s.phrase}\r\n" f
 
 # Framing and the connection's fate are decided by the server, never copied from a handler.
 _OURS = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "date", "server"})
+
+
+@lru_cache(maxsize=1024)
+def _is_ours(name: str) -> bool:
+    return name.lower() in _OURS
 
 
 class BadResponseHeader(ValueError):
@@ -25,7 +31,7 @@ def head(status: int, headers: tuple[tuple[str, str], ...], length_lines: str, c
     Raises BadResponseHeader.
     """
     lines = [STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n", length_lines, common]
-    lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _OURS]
+    lines += [f"{name}: {value}\r\n" for name, value in headers if not _is_ours(name)]
     text = "".join(lines)
     # One count over the whole text instead of a search in each value: a CR or LF inside a value makes one too many.
     line_count = len(lines) - 2 + length_lines.count("\n") + common.count("\n")

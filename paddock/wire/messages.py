@@ -14,6 +14,13 @@ class Headers:
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         self._fields = tuple((name.lower(), value) for name, value in fields)
 
+    @classmethod
+    def of_lower(cls, fields: list[tuple[str, str]]) -> Headers:
+        """Of fields whose names are in lower case already."""
+        made = cls.__new__(cls)
+        made._fields = tuple(fields)
+        return made
+
     def get(self, name: str, default: str = "") -> str:
         """The first value of `name` (give it in lower case), or `default`."""
         for key, value in self._fields:

@@ -21,11 +21,12 @@ from paddock.wire.router import query_pairs
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A member, the name it has on the wire, and its shape."""
+    """A member, the name it has on the wire, and its shape. is_text: in a header it stands as it is."""
 
     member: str
     name: str
     shape: Shape
+    is_text: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Places:
     status: str
     payload: Place | None
     body: tuple[Place, ...]
+    members: frozenset[str]
 
     @property
     def raw_payload(self) -> bool:
@@ -69,12 +71,19 @@ def places_of(shape: Shape | None) -> Places:
         shape=shape,
         uri=tuple(sorted_by["uri"]),
         query=tuple(sorted_by["querystring"]),
-        header=tuple(Place(each.member, each.name.lower(), each.shape) for each in sorted_by["header"]),
+        header=tuple(
+            Place(each.member, each.name.lower(), each.shape, _is_text(each.shape)) for each in sorted_by["header"]
+        ),
         header_maps=tuple(Place(each.member, each.name.lower(), each.shape) for each in sorted_by["headers"]),
         status=status,
         payload=payload,
         body=tuple(sorted_by[""]),
+        members=frozenset(shape.members if shape is not None else ()),
     )
+
+
+def _is_text(shape: Shape) -> bool:
+    return shape.type_name == "string" and not shape.serialization.get("jsonvalue")
 
 
 # ---- request -> members
@@ -163,10 +172,10 @@ def _split_list(text: str, *, dates: bool) -> list[str]:
 
 def unknown_members(places: Places, output: Mapping[str, Any]) -> None:
     """Raises OutputDefect for a member that the shape does not have."""
-    members = places.shape.members if places.shape is not None else {}
-    for name in output:
-        if name not in members:
-            raise OutputDefect(f"{places.shape.name if places.shape is not None else 'no output'} has no member {name}")
+    if output.keys() <= places.members:
+        return
+    name = min(output.keys() - places.members)
+    raise OutputDefect(f"{places.shape.name if places.shape is not None else 'no output'} has no member {name}")
 
 
 def format_headers(places: Places, output: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -175,7 +184,8 @@ def format_headers(places: Places, output: Mapping[str, Any]) -> list[tuple[str,
     for place in places.header:
         value = output.get(place.member)
         if value is not None:
-            fields.append((place.name, header_safe(_format_header(place.shape, value))))
+            text = value if place.is_text and type(value) is str else _format_header(place.shape, value)
+            fields.append((place.name, header_safe(text)))
     for place in places.header_maps:
         for name, value in (output.get(place.member) or {}).items():
             fields.append((header_safe(place.name + name), header_safe(scalars.plain(value))))

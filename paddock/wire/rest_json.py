@@ -56,7 +56,10 @@ def serialize(plan: Plan, output: Mapping[str, Any], request_id: str, headers: t
         body = json_body.dump(_document(places.body, output))
     if status == 204:
         body = b""
-    if not any(name.lower() == "content-type" for name, _ in fields):
+    for name, _ in fields:
+        if name == "Content-Type" or name.lower() == "content-type":
+            break
+    else:
         fields.append(("Content-Type", JSON))
     return Response(status=status, headers=tuple(fields), body=body)
 

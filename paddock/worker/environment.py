@@ -44,6 +44,8 @@ CPU_PERIOD_US = 100_000
 CPU_QUOTA_US_MIN = 1_000
 RESET_TIMEOUT_S = 10.0
 RECOVERY_GRACE_S = 0.25
+SHORT_EVENT_MS = 5.0
+MEASURED_RECENTLY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,7 @@ class Environment:
         self.idle_since = 0.0
         self.was_started_ahead = False
         self.memory_used_bytes = 0
+        self._measured_at = -1.0
         self.on_terminated: Callable[[Environment], None] | None = None
         self.on_free: Callable[[Environment], None] | None = None
         self._sandbox = sandbox
@@ -143,6 +146,8 @@ class Environment:
         self._loss: Failure | None = None
         self._frozen = False
         self._freeze_timer: asyncio.TimerHandle | None = None
+        self._late_timer: asyncio.TimerHandle | None = None
+        self._late_at = 0.0
         self._init_ms: float | None = None
         self._oom_seen = 0
         sandbox.on_exit = self._exited
@@ -279,8 +284,9 @@ class Environment:
         if self.state is not EnvironmentState.SHUTTING_DOWN:
             self.state = step(self.state, EnvironmentState.SHUTTING_DOWN)
         self.state = step(self.state, EnvironmentState.TERMINATED)
-        if self._freeze_timer is not None:
-            self._freeze_timer.cancel()
+        for timer in (self._freeze_timer, self._late_timer):
+            if timer is not None:
+                timer.cancel()
         self._journal.close()
         self._frames.close()
         if self._sandbox.channel is not self._handed_over:
@@ -360,13 +366,14 @@ class Environment:
 
     async def _exchange(self, invocation: Invocation, limit_s: float) -> _Answered | Failure:
         """Give the event to the runtime; its answer, once it has asked for the next event as well."""
-        loop = asyncio.get_running_loop()
         self._answered = None
+        loop = asyncio.get_running_loop()
         end: asyncio.Future[_Answered | Failure] = loop.create_future()
         self._end = end
         deadline_ms = int((self._clock.now().timestamp() + limit_s) * 1000)
-        late = failures.timed_out(invocation.request_id, float(self.version.timeout_s))
-        timer = loop.call_later(limit_s, self._end_with, late)
+        self._late_at = loop.time() + limit_s
+        if self._late_timer is None or self._late_timer.when() > self._late_at:
+            self._arm_lateness(limit_s)
         if self._runtime.transport == "http":
             self._http.invoke(invocation, deadline_ms)
         else:
@@ -374,8 +381,23 @@ class Environment:
         try:
             return await end
         finally:
-            timer.cancel()
             self._end = None
+
+    def _arm_lateness(self, after_s: float) -> None:
+        if self._late_timer is not None:
+            self._late_timer.cancel()
+        self._late_timer = asyncio.get_running_loop().call_later(after_s, self._consider_lateness)
+
+    def _consider_lateness(self) -> None:
+        """Of this timer one outlives many events, too: no later event may end before the one that it was set for."""
+        self._late_timer = None
+        if self._end is None or self._end.done():
+            return
+        left_s = self._late_at - asyncio.get_running_loop().time()
+        if left_s > 0:
+            self._arm_lateness(left_s)
+        else:
+            self._end_with(failures.timed_out(self._request_id, float(self.version.timeout_s)))
 
     def _end_with(self, outcome: _Answered | Failure) -> None:
         if self._end is not None and not self._end.done():
@@ -386,7 +408,7 @@ class Environment:
         is_error = failure is not None or (isinstance(outcome, _Answered) and outcome.is_error)
         body = outcome.payload if isinstance(outcome, Failure) else outcome.body
         init_ms, self._init_ms = self._init_ms, None
-        used_mb = self._memory_used_mb()
+        used_mb = self._memory_used_mb(duration_ms)
         status, error_type = "success", ""
         if failure is not None:
             status = "timeout" if failure.kind == "timeout" else "error"
@@ -416,11 +438,14 @@ class Environment:
         )
 
     def measure_memory(self) -> None:
-        """Bring memory_used_bytes up to date, as every event does at its end."""
+        """Bring memory_used_bytes up to date, as events do at their end."""
         self.memory_used_bytes = self._sandbox.memory_peak_bytes()
+        self._measured_at = self._clock.monotonic()
 
-    def _memory_used_mb(self) -> int:
-        self.measure_memory()
+    def _memory_used_mb(self, duration_ms: float) -> int:
+        """A short event so soon after the last measurement can hardly have changed it: asking costs a system call."""
+        if duration_ms > SHORT_EVENT_MS or self._clock.monotonic() - self._measured_at > MEASURED_RECENTLY_S:
+            self.measure_memory()
         return min(self.version.memory_mb, max(1, math.ceil(self.memory_used_bytes / (1 << 20))))
 
     # -- what the runtime tells (frames.RuntimeEvents) -------------------------------------------------------------

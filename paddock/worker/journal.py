@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 from collections.abc import Callable
 
 from paddock.interfaces import Clock, LogSink
@@ -63,42 +64,46 @@ class Journal:
         self._lines = LineReader()
         self._frames = FrameReader()
         self._pipes: dict[int, Callable[[bytes], None]] = {output: self._wrote, telemetry: self._framed}
+        self._poll = select.poll()
         loop = asyncio.get_running_loop()
         for fd in self._pipes:
             os.set_blocking(fd, False)
+            self._poll.register(fd, select.POLLIN)
             loop.add_reader(fd, self._read_once, fd)
 
     # -- what the function writes
 
-    def _read_once(self, fd: int) -> bool:
-        """One read of one pipe; False when there was nothing."""
+    def _read_once(self, fd: int) -> None:
+        """One read of one pipe."""
         take = self._pipes.get(fd)
         if take is None:
-            return False
+            return
         try:
             data = os.read(fd, _READ_BYTES)
         except BlockingIOError:
-            return False
+            return
         except OSError:
             data = b""
-        if not data:
+        if data:
+            take(data)
+        else:
             self._close_pipe(fd)
-            return False
-        take(data)
-        return True
 
     def _close_pipe(self, fd: int) -> None:
         if self._pipes.pop(fd, None) is not None:
             asyncio.get_running_loop().remove_reader(fd)
+            self._poll.unregister(fd)
             with contextlib.suppress(OSError):
                 os.close(fd)
 
     def _drain(self) -> None:
         """Empty both pipes, within bounds: a function that never stops writing must not hold its own answer up."""
-        for fd in list(self._pipes):
-            for _ in range(_DRAIN_READS_MAX):
-                if not self._read_once(fd):
-                    break
+        for _ in range(_DRAIN_READS_MAX):
+            ready = self._poll.poll(0)  # one system call for both, and as a rule the only one
+            if not ready:
+                return
+            for fd, _events in ready:
+                self._read_once(fd)
 
     def _wrote(self, data: bytes) -> None:
         now_ms = invocation_log.epoch_ms(self._clock.now())

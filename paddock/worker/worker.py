@@ -165,7 +165,7 @@ class Worker:
         key = invocation.version.environment_key
         self._rhythms.began(key, self._clock.monotonic())
         try:
-            environment = await self._acquire(key, invocation.version)
+            environment = self._take_idle(key) or await self._acquire(key, invocation.version)
             try:
                 return await environment.invoke(invocation)
             except BaseException:
@@ -216,6 +216,16 @@ class Worker:
         return {"environments": len(self._environments), "idle": idle, "cells": cells}
 
     # -- finding an environment ---------------------------------------------------------------------------------
+
+    def _take_idle(self, key: EnvironmentKey) -> Environment | None:
+        """What pool.assign decides first of all, without showing it the pool: the one of its own used last."""
+        numbers = self._idle.get(key)
+        environment = self._environments[numbers[-1]] if numbers else None
+        if numbers is None or environment is None or not environment.is_usable:
+            return None
+        numbers.pop()
+        environment.was_started_ahead = False
+        return environment
 
     async def _acquire(self, key: EnvironmentKey, version: FunctionVersion) -> Environment:
         decision = pool.assign(key, self._view(key), self._settings.limits)
@@ -283,12 +293,12 @@ class Worker:
         self._demand[version.runtime] = demand.taken(self._demand[version.runtime], self._clock.monotonic())
         self._code.hold(digest)
         try:
-            for attempt in (1, 2):
+            for attempts_left in (2, 1, 0):
                 try:
                     sandbox = await self._counted(self._prepared_cell(version))
                     return await self._adopt(sandbox, version)
                 except SandboxFailed as error:
-                    if attempt == 2 or self._stopping:
+                    if not attempts_left or self._stopping:
                         log.error("%s: no environment could be started: %s", version.version_arn, error)
                         raise InternalError(f"Paddock could not start an environment: {error}") from error
             raise AssertionError("unreachable")

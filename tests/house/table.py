@@ -122,6 +122,9 @@ MAY_REMEMBER: Mapping[tuple[str, str], str] = {
         "paddock/wire/constraints.py",
         "compiled",
     ): "the same pattern of the model compiles to the same expression for ever",
+    ("paddock/model/arn.py", "parse_function_ref"): "the same spelling names the same function for ever",
+    ("paddock/wire/http1_head.py", "_lower"): "the same bytes are the same name for ever",
+    ("paddock/wire/http1_response.py", "_is_ours"): "a header's name is one of a fixed few or it is not",
 }
 
 # path -> who runs it, when no import leads there from `paddock.__main__`.

@@ -122,6 +122,7 @@ class Soak:
         self.report.took_s = time.monotonic() - began
         while self._tasks:
             await asyncio.wait(self._tasks)
+        self._control.close()  # it was idle for so long that the server may have closed it
         await self._each_answers()
         await self._burst()
         self.report.after = await self._at_rest(self.report.before)

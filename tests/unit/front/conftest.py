@@ -52,9 +52,10 @@ async def get_function(desk: FakeDesk, call: Call) -> dict[str, Any]:
 
 
 async def invoke(desk: FakeDesk, call: Call) -> Reply:
+    desk.calls.append(call)
     if call.params.get("InvocationType") == "Event":
         raise TooManyRequests("ConcurrentInvocationLimitExceeded")
-    return Reply({"StatusCode": 200, "Payload": call.params["Payload"]}, (("X-Paddock", "yes"),))
+    return Reply({"StatusCode": 200, "Payload": call.params.get("Payload", b"")}, (("X-Paddock", "yes"),))
 
 
 async def get_policy(desk: FakeDesk, call: Call) -> None:

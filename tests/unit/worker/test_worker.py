@@ -284,9 +284,9 @@ def test_memory_in_use_evicts() -> None:
 # -- failures -------------------------------------------------------------------------------------------------------
 
 
-def test_one_failure_is_tried_again() -> None:
+def test_two_failures_are_tried_again() -> None:
     async def act(yard: Yard) -> None:
-        yard.sandboxes.failures = ["no fork"]
+        yard.sandboxes.failures = ["no fork", "nor now"]
         assert await yard.run() == b"1"
         await settle()
         assert yard.code.held[DIGEST] == 1
@@ -298,10 +298,10 @@ def test_one_failure_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize("where", ["failures", "assign_errors"])
-def test_two_failures_are_ours(where: str) -> None:
+def test_three_failures_are_ours(where: str) -> None:
     async def act(yard: Yard) -> None:
-        setattr(yard.sandboxes, where, ["first", "second"])
-        with pytest.raises(InternalError, match="second"):
+        setattr(yard.sandboxes, where, ["first", "second", "third"])
+        with pytest.raises(InternalError, match="third"):
             await yard.run()
         await until(lambda: not +yard.code.held)
         assert yard.worker.counts()["environments"] == 0
