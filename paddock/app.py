@@ -95,6 +95,9 @@ def up(config: Config, environ: Mapping[str, str]) -> int:
         environment_uid_first=config.environment_uid_first,
         processes_max=PROCESSES_MAX,
         rootless=not is_root,
+        network=config.network,
+        network_pool=config.network_pool,
+        networks=config.networks,
         server={**dataclasses.asdict(config), "data_dir": str(config.data_dir)},
     )
     fd = os.memfd_create("paddock", 0)
@@ -395,6 +398,14 @@ def _record(record: AccessRecord) -> None:
         log.debug("%s", record)
 
 
+def _network_line(start: Start) -> str:
+    named = ", ".join(one["name"] for one in start.config.networks)
+    if not start.isolation["egress"]:
+        return f"functions reach nothing but Paddock ({start.isolation['no_egress']})"
+    default = "nothing but Paddock" if start.config.network == "none" else "the internet, no private address"
+    return f"functions reach {default}" + (f"; named networks: {named}" if named else "")
+
+
 def banner(start: Start) -> str:
     """What the operator sees once Paddock serves: where, what is enforced, and the lines to copy."""
     isolation = start.isolation
@@ -411,6 +422,7 @@ def banner(start: Start) -> str:
             f"  endpoint    {start.endpoint}",
             f"  data        {start.config.data_dir}",
             f"  isolation   {isolation['mode']}: namespaces, read-only root, seccomp, no capabilities; {limits}",
+            f"  network     {_network_line(start)}",
             f"  runtimes    {runtimes}",
             "  trust       loopback only: any credentials are accepted, every caller is its account's root",
             "",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import ipaddress
+import json
 import os
 import re
 import tomllib
@@ -148,6 +149,68 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressRange:
+    """An IPv4 network that has room for links and environments."""
+
+    @property
+    def allowed(self) -> str:
+        return "an IPv4 range of /8 to /18, such as 198.18.0.0/15"
+
+    def read(self, raw: object) -> str:
+        network = ipaddress.IPv4Network(raw) if isinstance(raw, str) else None
+        if network is None or not 8 <= network.prefixlen <= 18:
+            raise ValueError(self.allowed)
+        return str(network)
+
+
+_NETWORK_LISTS = ("subnets", "security_groups", "allowed", "denied")
+_NETWORK_TEXTS = ("name", "vpc_id", "dns")
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Networks that functions may join, each a table in the settings file:
+
+    name; vpc_id; subnets and security_groups (what VpcConfig names); allowed, denied (IPv4 ranges, or `internet` for
+    everything that is not private); dns (a server's address; without it the machine's own resolvers are asked).
+    """
+
+    @property
+    def allowed(self) -> str:
+        return (
+            "[[networks]] tables with name, vpc_id, subnets, security_groups, allowed (IPv4 ranges or internet), "
+            "denied (IPv4 ranges) and dns (an IPv4 address); no name and no subnet twice"
+        )
+
+    def read(self, raw: object) -> tuple[dict[str, Any], ...]:
+        tables = json.loads(raw) if isinstance(raw, str) else raw
+        if not isinstance(tables, (list, tuple)):
+            raise ValueError(self.allowed)
+        found = tuple(self._one(table) for table in tables)
+        for names in ([one["name"] for one in found], [subnet for one in found for subnet in one["subnets"]]):
+            if len(set(names)) != len(names):
+                raise ValueError(self.allowed)
+        return found
+
+    def _one(self, table: object) -> dict[str, Any]:
+        if not isinstance(table, dict) or not set(table) <= {*_NETWORK_LISTS, *_NETWORK_TEXTS}:
+            raise ValueError(self.allowed)
+        one: dict[str, Any] = {name: table.get(name, "") for name in _NETWORK_TEXTS}
+        one |= {name: list(table.get(name, ())) for name in _NETWORK_LISTS}
+        texts = [*(one[name] for name in _NETWORK_TEXTS), *(text for name in _NETWORK_LISTS for text in one[name])]
+        forms = (("name", r"[A-Za-z0-9_-]{1,32}"), ("vpc_id", r"(vpc-[0-9a-z]{1,40})?"))
+        if not all(isinstance(text, str) for text in texts) or not all(
+            re.fullmatch(form, one[name]) for name, form in forms
+        ):
+            raise ValueError(self.allowed)
+        for text in (*(text for text in one["allowed"] if text != "internet"), *one["denied"]):
+            ipaddress.IPv4Network(text)
+        if one["dns"]:
+            ipaddress.IPv4Address(one["dns"])
+        return one
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """What a field of Config is for and what it may hold. `default`: in words, where the value alone does not say."""
 
@@ -250,6 +313,22 @@ class Config:
         2_000_000_000,
         "Environments run as host user ids from here on, each with its own.",
         Whole(65_536, 4_293_967_294),
+    )
+    network: str = _setting(
+        "auto",
+        "What functions reach that are in no named network. `egress`: the internet through NAT, by IPv4; private "
+        "ranges, metadata services and this machine itself stay closed. `none`: nothing but Paddock. `auto`: egress "
+        "where Paddock is started by root and the machine allows it.",
+        Choice(("auto", "egress", "none")),
+    )
+    network_pool: str = _setting(
+        "198.18.0.0/15",
+        "Addresses for environments and for the link between them and this machine; only the link's is seen by the "
+        "machine. No network that functions should reach may overlap it.",
+        AddressRange(),
+    )
+    networks: tuple[dict[str, Any], ...] = _setting(
+        (), "Networks that functions join by their VpcConfig; docs/networks.md.", Networks(), "none"
     )
     concurrency_limit: int = _setting(
         1000, "Concurrent executions of an account in a region; more answer 429.", Whole(1, 1_000_000)

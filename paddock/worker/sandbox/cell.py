@@ -25,7 +25,7 @@ import socket
 import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from paddock.worker.sandbox import linux, userland
+from paddock.worker.sandbox import egress, linux, userland
 from paddock.worker.sandbox.cgroup import Group
 
 RUNTIME_ADDRESS = "169.254.100.1"
@@ -57,12 +57,17 @@ class Doors(NamedTuple):
     user_namespace: int
     seccomp: bytes
     api_port: int
+    plug: Optional[egress.Plug]  # None: no way out
     ahead: bool  # made before anybody needs it: the runtime may prepare itself
     runtime: Runtime
 
 
-def _network(api_port: int) -> List[socket.socket]:
-    """A network of our own with nothing but loopback; its two listening sockets go out to the server."""
+def _network(api_port: int, plug: Optional[egress.Plug]) -> List[socket.socket]:
+    """A network of our own, with nothing but loopback or with a way out; its two listening sockets go to the server."""
+    if plug is None:
+        linux.unshare(linux.CLONE_NEWNET)
+    else:
+        egress.plug_in(plug)
     linux.loopback_up(RUNTIME_ADDRESS)
     listeners = []
     for port in (RUNTIME_PORT, api_port):
@@ -134,11 +139,9 @@ def become(doors: Doors) -> None:
     linux.die_with_parent()
     if doors.group is not None:
         doors.group.join()
-    linux.unshare(
-        linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET | linux.CLONE_NEWCGROUP
-    )
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWCGROUP)
     socket.sethostname("169-254-100-1")
-    listeners = _network(doors.api_port)
+    listeners = _network(doors.api_port, doors.plug)
     _mounts()
     os.chdir("/")
     os.setsid()

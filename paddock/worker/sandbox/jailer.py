@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from paddock.worker.runtimes import discovery, packages
-from paddock.worker.sandbox import cgroup, linux, seccomp, userland, veil, zygote
+from paddock.worker.sandbox import cgroup, linux, names, seccomp, userland, veil, zygote
+from paddock.worker.sandbox.gateway import Gateway
 
 SOURCE = Path(__file__).parents[3]
 JAILER_FD = 3
@@ -57,6 +58,9 @@ class Settings:
     environment_uid_first: int
     processes_max: int
     rootless: bool
+    network: str
+    network_pool: str
+    networks: tuple[dict[str, Any], ...]
     server: dict[str, Any]
 
     @property
@@ -122,6 +126,9 @@ class Jailer:
         self._groups_left: list[str] = []
         self._uid_blocks = 0
         self._server = 0
+        self._names = 0
+        self._gateway: Gateway | None = None
+        self._no_egress = ""  # why there is none
 
     def run(self) -> int:
         data = Path(self._settings.data_dir)
@@ -134,6 +141,7 @@ class Jailer:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, _OPEN_FILES), hard), hard))
         self._filter = seccomp.program()
+        self._open_gateway()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._start_server(theirs, listener, data)
         theirs.close()
@@ -161,6 +169,40 @@ class Jailer:
             raise CannotStart(f"another Paddock is running on {data}") from error
         return lock
 
+    def _open_gateway(self) -> None:
+        """The way out, unless it is not wanted. Where it cannot be made, `egress` is an error and `auto` does without."""
+        settings = self._settings
+        if settings.network == "none" and not settings.networks:
+            self._no_egress = "network = none"
+            return
+        try:
+            if settings.rootless:
+                raise PermissionError(errno.EPERM, "an ordinary user cannot connect a network to the machine's")
+            self._gateway = Gateway(settings.network_pool, settings.networks, settings.network != "none")
+        except OSError as error:
+            self._no_egress = error.strerror or str(error)
+            if settings.network == "egress":
+                raise CannotStart(f"network = egress is not possible: {self._no_egress}") from error
+            return
+        if self._gateway.turned_on_forwarding:
+            print("paddock: net.ipv4.ip_forward was off and is on now, for functions to reach out", file=sys.stderr)
+        self._start_names(self._gateway)
+
+    def _start_names(self, gateway: Gateway) -> None:
+        self._names = os.fork()
+        if self._names:
+            return
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            names.become(*gateway.listeners, self._settings.server_uid)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(70)
+
     # -- the server ---------------------------------------------------------------------------------------------
 
     def _start_server(self, control: socket.socket, listener: socket.socket, data: Path) -> None:
@@ -172,6 +214,8 @@ class Jailer:
             "mode": "rootless" if self._settings.rootless else "root",
             "groups": self._groups.version,
             "controllers": sorted(self._groups.paths),
+            "egress": self._gateway is not None,
+            "no_egress": self._no_egress,
         }
         settings = _memory_fd({"config": self._settings.server, "runtimes": known, "isolation": isolation})
         self._server = os.fork()
@@ -249,6 +293,8 @@ class Jailer:
                 return 1
             if not pid:
                 return None
+            if pid == self._names and self._gateway is not None:
+                self._start_names(self._gateway)
             if pid in self._zygotes:
                 self._groups_left.append(self._zygotes.pop(pid))
             if pid == self._server:
@@ -315,6 +361,7 @@ class Jailer:
                 "processes_max": self._settings.processes_max,
                 "bootstrap": runtime.family.bootstrap,
                 "source": source,
+                "egress": self._gateway.share(block) if self._gateway is not None else None,
             }
         )
         linux.unshare(linux.CLONE_NEWNS)
@@ -322,8 +369,11 @@ class Jailer:
             _enter_pid_namespace()
         interpreter = runtime.interpreter
         hidden = list(interpreter.hidden)
-        userland.build(str(data / "root"), interpreter.shown_prefix, str(shown) if shown else "", hidden)
+        resolver = self._gateway.address if self._gateway is not None else ""
+        userland.build(str(data / "root"), interpreter.shown_prefix, str(shown) if shown else "", hidden, resolver)
         places = {zygote.SERVER_FD: server.fileno(), zygote.SETTINGS_FD: settings}
+        if self._gateway is not None:
+            places[zygote.GATEWAY_FD] = self._gateway.namespace
         high = {place: fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for place, fd in places.items()}
         for place, fd in high.items():
             os.dup2(fd, place)
@@ -339,7 +389,7 @@ class Jailer:
         os.execve(interpreter.inside, [interpreter.inside, "-I", "-S", "-B", "-c", boot], environment)
 
     def _end_zygotes(self) -> None:
-        for pid in list(self._zygotes):
+        for pid in [*self._zygotes, *([self._names] if self._names else [])]:
             try:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)

@@ -33,7 +33,6 @@ _ETC: Dict[str, str] = {
     "passwd": f"root:x:0:0:root:/:/bin/false\nsbx_user1051:x:{SANDBOX_UID}:{SANDBOX_GID}::/tmp:/bin/false\n",
     "group": f"root:x:0:\nsbx_user1051:x:{SANDBOX_GID}:\n",
     "hosts": "127.0.0.1 localhost\n169.254.100.1 sandbox.localdomain sandbox\n",
-    "resolv.conf": "",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
     "os-release": 'NAME="Paddock host userland"\nID=paddock\n',
 }
@@ -56,8 +55,9 @@ def _system_directories(root: str) -> None:
             linux.bind(host, os.path.join(root, name))
 
 
-def _etc(root: str) -> None:
-    for name, content in _ETC.items():
+def _etc(root: str, resolver: str) -> None:
+    etc = {**_ETC, "resolv.conf": f"nameserver {resolver}\noptions timeout:2 attempts:3\n" if resolver else ""}
+    for name, content in etc.items():
         _touch(os.path.join(root, "etc", name), content)
     for name in _ETC_COPIED:
         if os.path.isfile("/etc/" + name):
@@ -78,11 +78,12 @@ def _devices(root: str) -> None:
         os.symlink("/proc/" + target, os.path.join(root, "dev", name))
 
 
-def build(root: str, prefix: str, packages: str, hidden: List[str]) -> None:
+def build(root: str, prefix: str, packages: str, hidden: List[str], resolver: str = "") -> None:
     """Assemble the tree on `root` (an empty directory) and pivot into it.
 
     prefix: the interpreter's installation, shown at /var/lang, or "" when it is part of /usr.
     packages: the directory shown at /var/runtime, or "" for none.
+    resolver: the address that answers DNS, or "" where nobody does.
     hidden: directories inside the tree to cover with nothing (the host's own Python packages).
     The caller is alone in a fresh mount namespace and may mount. Raises OSError.
     """
@@ -92,7 +93,7 @@ def build(root: str, prefix: str, packages: str, hidden: List[str]) -> None:
         os.mkdir(os.path.join(root, name))
     linux.bind("/usr", root + "/usr")
     _system_directories(root)
-    _etc(root)
+    _etc(root, resolver)
     _devices(root)
     if prefix:
         linux.bind(prefix, root + "/var/lang")

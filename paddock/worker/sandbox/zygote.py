@@ -5,7 +5,8 @@ the server, all of a closed grammar, so that a server gone bad can ask for nothi
 
     {"do": "spawn",  "cell": n, "ahead": bool}                  a new isolated environment, waiting for code;
                                                                 ahead: before it is needed
-    {"do": "assign", "cell": n, "code": "<64 hex>", "memory_mb": n, "tmp_mb": n}
+    {"do": "assign", "cell": n, "code": "<64 hex>", "memory_mb": n, "tmp_mb": n,
+     "network": name or ""}
                                                                 mount that code into it and set its limits
     {"do": "stop",   "cell": n}                                 end it
     {"do": "ping"}
@@ -30,11 +31,12 @@ import socket
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from paddock.worker.sandbox import cell, linux, userland
+from paddock.worker.sandbox import cell, egress, linux, userland
 from paddock.worker.sandbox.cgroup import Group, Hierarchy
 
 SERVER_FD = 3
 SETTINGS_FD = 4
+GATEWAY_FD = 5  # the gateway's network namespace, where there is one
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _MESSAGE_BYTES_MAX = 65536
 _CELLS_MAX = 10_000
@@ -49,12 +51,16 @@ class _Slot(NamedTuple):
 
 
 class _Cell:
-    def __init__(self, pid: int, pidfd: int, slot: _Slot, group: Optional[Group], mounts: int) -> None:
+    def __init__(
+        self, pid: int, pidfd: int, slot: _Slot, group: Optional[Group], mounts: int, plug: Optional[egress.Plug]
+    ) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.slot = slot
         self.group = group
         self.mounts = mounts  # its mount namespace, opened when first needed; -1 until then
+        self.plug = plug
+        self.is_in_network = False
         self.assigned = False
 
 
@@ -67,7 +73,9 @@ def _whole(message: Dict[str, Any], name: str, least: int, most: int) -> int:
 
 
 class Zygote:
-    """settings: parent_group, uid_first, rootless, code_root, seccomp (hex), api_port, processes_max, runtime."""
+    """settings: parent_group, uid_first, rootless, code_root, seccomp (hex), api_port, processes_max, runtime, egress.
+
+    egress: for egress.Plugs, or None where environments have no way out."""
 
     def __init__(self, server: socket.socket, settings: Dict[str, Any], runtime: cell.Runtime) -> None:
         self._server = server
@@ -80,6 +88,7 @@ class Zygote:
         self._groups_left: List[Group] = []
         version, paths = settings["groups"]
         self._parent = Hierarchy(version, paths)
+        self._plugs = egress.Plugs(GATEWAY_FD, settings["egress"]) if settings["egress"] else None
         self._seccomp = bytes.fromhex(settings["seccomp"])
         self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._own_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -135,14 +144,17 @@ class Zygote:
             raise ValueError("no such cell may be made")
         slot = self._free.pop() if self._free else self._new_slot()
         group: Optional[Group] = None
+        plug: Optional[egress.Plug] = None
         opened: List[int] = []
         try:
             if self._parent.version:
                 group = Group(self._parent, f"{self._settings['name']}-{number}", userland.HOST)
                 group.limit_processes(self._settings["processes_max"])
-            pid = self._fork(number, slot, group, ahead, opened)
+            plug = self._plugs.take() if self._plugs is not None else None
+            pid = self._fork(number, slot, group, plug, ahead, opened)
         except OSError:
             self._free.append(slot)
+            self._unplug(plug)
             if group is not None and not group.remove():
                 self._groups_left.append(group)
             raise
@@ -150,11 +162,19 @@ class Zygote:
             for fd in opened:
                 os.close(fd)
         pidfd = os.pidfd_open(pid)
-        self._cells[number] = _Cell(pid, pidfd, slot, group, -1)
+        self._cells[number] = _Cell(pid, pidfd, slot, group, -1, plug)
         self._by_pidfd[pidfd] = number
         self._poll.register(pidfd, select.POLLIN)
 
-    def _fork(self, number: int, slot: _Slot, group: Optional[Group], ahead: bool, opened: List[int]) -> int:
+    def _fork(
+        self,
+        number: int,
+        slot: _Slot,
+        group: Optional[Group],
+        plug: Optional[egress.Plug],
+        ahead: bool,
+        opened: List[int],
+    ) -> int:
         """Fork pid 1 of a new pid namespace; its ends of the pipes go to the server at once, with group files."""
         near_channel, far_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         near_control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -177,6 +197,7 @@ class Zygote:
                             user_namespace=slot.user_namespace,
                             seccomp=self._seccomp,
                             api_port=self._settings["api_port"],
+                            plug=plug,
                             ahead=ahead,
                             runtime=self._runtime,
                         )
@@ -246,10 +267,12 @@ class Zygote:
             raise ValueError("code is named by its digest")
         if target.assigned:
             raise ValueError("an environment serves the code it was given first, and no other")
+        network = message.get("network", "")
         mounts = self._mounts_of(target)
         tree = self._code_tree(code)
         target.assigned = True  # from here on it may hold some of it
         try:
+            self._join_network(target, network)
             locked = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
             linux.mount_setattr(tree, "", locked)
             linux.setns(mounts, linux.CLONE_NEWNS)
@@ -264,6 +287,26 @@ class Zygote:
         if target.group is not None and self._parent.has("memory"):
             target.group.limit_memory(memory_mb << 20)
         self._say({"event": "assigned", "cell": number})
+
+    def _join_network(self, target: _Cell, network: object) -> None:
+        if network == "":
+            return
+        if self._plugs is None or target.plug is None or not isinstance(network, str):
+            raise ValueError("no such network")
+        self._plugs.join(target.plug, network)
+        target.is_in_network = True
+
+    def _unplug(self, plug: Optional[egress.Plug], is_in_network: bool = False) -> None:
+        """Its address may be another's now. One that could not be taken out of its network is never used again."""
+        if self._plugs is None or plug is None:
+            return
+        if is_in_network:
+            try:
+                self._plugs.leave(plug)
+            except OSError as error:
+                print(f"paddock: {plug.address} stays unused: {error}", file=sys.stderr, flush=True)
+                return
+        self._plugs.give_back(plug)
 
     def _code_tree(self, code: str) -> int:
         """A detached copy of the code's mount. The server owns the directories on the way: no link is followed."""
@@ -305,6 +348,7 @@ class Zygote:
         if target.group is not None and not target.group.remove():
             self._groups_left.append(target.group)
         self._free.append(target.slot)
+        self._unplug(target.plug, target.is_in_network)
         self._say({"event": "gone", "cell": number, "status": status})
 
 
