@@ -72,7 +72,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def paddock(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    server = make_server(mode, tmp_path_factory.mktemp("security"))
+    server = make_server(mode, tmp_path_factory.mktemp("security"), network="none")  # test_egress.py has the other
     with server:
         yield server
     if mode == "rootless":

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from paddock.worker.sandbox import cgroup, linux, seccomp
+from paddock.worker.sandbox.gateway import Gateway
 
 SYSCTLS = (
     "kernel.unprivileged_userns_clone",
@@ -241,6 +242,23 @@ def _seccomp(root: bool) -> str:
     return ""
 
 
+def _egress(root: bool) -> str:
+    """A gateway between network namespaces of our own: nothing of the machine's network is touched."""
+    if not root:
+        raise PermissionError(None, "an ordinary user cannot connect a network to the machine's")
+    linux.unshare(linux.CLONE_NEWNET)
+    Gateway("198.18.0.0/15", (), is_open=True)
+    return "veth, nf_tables, NAT"
+
+
+def _forwarding(root: bool) -> str:
+    if Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1":
+        return "on"
+    if not os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
+        raise PermissionError(None, "net.ipv4.ip_forward is off and may not be changed here")
+    return "off; Paddock turns it on when it starts with egress"
+
+
 def _controller(name: str) -> Probe:
     def probe(root: bool) -> str:
         hierarchy = cgroup.find()
@@ -319,6 +337,18 @@ CHECKS: tuple[Check, ...] = (
             ("pids", "processes are counted for each user instead of for the environment"),
             ("freezer", "idle environments are not frozen: background threads go on between events"),
         )
+    ),
+    Check(
+        name="egress",
+        probe=_egress,
+        lost="functions reach nothing but Paddock: not the internet, no named network",
+        fix="start Paddock as root, on a kernel with veth and nf_tables (modprobe veth nf_tables nft_masq nft_fib_inet)",
+    ),
+    Check(
+        name="forwarding",
+        probe=_forwarding,
+        lost="functions reach nothing but Paddock: not the internet, no named network",
+        fix="sudo sysctl -w net.ipv4.ip_forward=1; in a container docker run --sysctl net.ipv4.ip_forward=1",
     ),
     Check(
         name=f"{USERNS} for ordinary users",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import Any, Dict, NamedTuple, Set
+from typing import Any, NamedTuple
 
 from paddock.worker.sandbox import linux, netlink, nft
 
@@ -59,15 +59,15 @@ class Plugs:
     settings: gateway (its address), first (ours), number_first, count, marks (name of a network -> mark).
     """
 
-    def __init__(self, namespace: int, settings: Dict[str, Any]) -> None:
+    def __init__(self, namespace: int, settings: dict[str, Any]) -> None:
         self._namespace = namespace
         self._gateway: str = settings["gateway"]
         self._first = struct.unpack(">I", socket.inet_aton(settings["first"]))[0]
         self._number_first: int = settings["number_first"]
         self._count: int = settings["count"]
-        self._marks: Dict[str, int] = settings["marks"]
+        self._marks: dict[str, int] = settings["marks"]
         self._next = 0
-        self._taken: Set[int] = set()
+        self._taken: set[int] = set()
         own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         linux.setns(namespace, linux.CLONE_NEWNET)
         try:

@@ -58,9 +58,9 @@ class Settings:
     environment_uid_first: int
     processes_max: int
     rootless: bool
-    network: str
-    network_pool: str
-    networks: tuple[dict[str, Any], ...]
+    network: str = "none"
+    network_pool: str = ""
+    networks: tuple[dict[str, Any], ...] = ()
     server: dict[str, Any]
 
     @property
@@ -170,7 +170,7 @@ class Jailer:
         return lock
 
     def _open_gateway(self) -> None:
-        """The way out, unless it is not wanted. Where it cannot be made, `egress` is an error and `auto` does without."""
+        """The way out, if it is wanted. Where it cannot be made, `egress` is an error and `auto` does without."""
         settings = self._settings
         if settings.network == "none" and not settings.networks:
             self._no_egress = "network = none"

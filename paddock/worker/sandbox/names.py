@@ -67,7 +67,7 @@ class Forwarder(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override] # it is one
         self._transport = transport
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:  # type: ignore[override] # IPv4
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if len(data) < 12 or self._open.total() >= _OPEN_MAX or self._open[addr[0]] >= _OPEN_EACH_MAX:
             return
         self._open[addr[0]] += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import List, Sequence
+from collections.abc import Sequence
 
 ACK = 0x4
 CREATE = 0x400
@@ -118,7 +118,7 @@ def host_route(index: int, address: str) -> bytes:
     return _route(32, _SCOPE_LINK, 0, [attribute(_RTA_DESTINATION, socket.inet_aton(address))], index)
 
 
-def _route(prefix: int, scope: int, flags: int, attributes: List[bytes], index: int) -> bytes:
+def _route(prefix: int, scope: int, flags: int, attributes: list[bytes], index: int) -> bytes:
     head = struct.pack(
         "=BBBBBBBBI", socket.AF_INET, prefix, 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC, scope, _UNICAST, flags
     )

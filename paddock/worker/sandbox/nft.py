@@ -18,7 +18,6 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from typing import List
 
 from paddock.worker.sandbox import netlink
 from paddock.worker.sandbox.netlink import attribute, nested, text
@@ -40,7 +39,7 @@ _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _ESTABLISHED_OR_RELATED = 2 | 4
 _ADMIN_PROHIBITED = 13
 
-Expressions = List[bytes]
+Expressions = list[bytes]
 
 
 def _number(kind: int, value: int) -> bytes:
@@ -152,7 +151,7 @@ class Batch:
 
     def __init__(self, table: str) -> None:
         self._table = table
-        self._messages: List[bytes] = []
+        self._messages: list[bytes] = []
 
     def _add(self, kind: int, flags: int, *members: bytes) -> None:
         head = struct.pack(">BBH", socket.AF_INET, 0, 0)
@@ -177,7 +176,9 @@ class Batch:
     def map_of_marks(self, name: str) -> None:
         """An empty map from source address to mark."""
         kinds = (_number(4, _TYPE_ADDRESS), _number(5, 4), _number(6, _TYPE_MARK), _number(7, 4))
-        self._add(_NEW_SET, netlink.CREATE, text(1, self._table), text(2, name), _number(3, _MAP), *kinds, _number(10, 1))
+        self._add(
+            _NEW_SET, netlink.CREATE, text(1, self._table), text(2, name), _number(3, _MAP), *kinds, _number(10, 1)
+        )
 
     def put(self, name: str, address: str, mark: int) -> None:
         value = _data(2, struct.pack("=I", mark))
@@ -194,4 +195,6 @@ class Batch:
         edge = struct.pack(">BBH", socket.AF_UNSPEC, 0, _SUBSYSTEM)
         begin = netlink.message(_BATCH_BEGIN, 0, edge)
         end = netlink.message(_BATCH_END, 0, edge, len(self._messages) + 1)
-        netlink.ask(sock, [begin, *self._messages, end], len(self._messages), f"the packet filter's table {self._table}")
+        netlink.ask(
+            sock, [begin, *self._messages, end], len(self._messages), f"the packet filter's table {self._table}"
+        )

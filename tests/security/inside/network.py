@@ -127,3 +127,30 @@ def hoard(where, connections, declared, each):
             if left[sock] <= 0:
                 del left[sock]
     return connections * each - sum(left.values())
+
+
+def own_address():
+    """The address that others would see, were they told."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("203.0.113.10", 9))
+        return sock.getsockname()[0]
+
+
+def addresses(name):
+    return sorted({entry[4][0] for entry in socket.getaddrinfo(name, 80)})
+
+
+def send_from(source, host, port, text):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND: an address that is not ours may be bound
+        sock.bind((source, 0))
+        return sock.sendto(text.encode(), (host, port))
+
+
+def flood_with_questions(host, count):
+    """DNS questions that nobody will wait for."""
+    question = b"\0\1\1\0\0\1\0\0\0\0\0\0\4slow\7example\0\0\1\0\1"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _ in range(count):
+            sock.sendto(question, (host, 53))
+    return count
