@@ -342,7 +342,7 @@ CHECKS: tuple[Check, ...] = (
         name="egress",
         probe=_egress,
         lost="functions reach nothing but Paddock: not the internet, no named network",
-        fix="start Paddock as root, on a kernel with veth and nf_tables (modprobe veth nf_tables nft_masq nft_fib_inet)",
+        fix="start Paddock as root, on a kernel with veth and nf_tables (modprobe veth nf_tables nft_masq)",
     ),
     Check(
         name="forwarding",
