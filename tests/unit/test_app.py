@@ -17,7 +17,7 @@ from paddock.worker.worker import RuntimeOffer, Worker
 OFFERS = tuple(
     RuntimeOffer(name=name, label=name, family="python", transport="frames") for name in ("python3.11", "python3.12")
 )
-ENFORCED = {"mode": "root", "groups": 2, "controllers": ["cpu", "memory", "pids"]}
+ENFORCED = {"mode": "root", "groups": 2, "controllers": ["cpu", "memory", "pids"], "egress": True, "no_egress": ""}
 
 
 @pytest.fixture
@@ -41,6 +41,7 @@ def test_the_banner_says_where_and_what_is_enforced(sockets: tuple[socket.socket
     assert "  runtimes    python3.11, python3.12" in lines
     assert any(line.endswith("; limits by cgroup v2 (cpu, memory, pids)") for line in lines)
     assert any("any credentials are accepted" in line for line in lines)
+    assert "  network     functions reach the internet, no private address" in lines
     assert lines[-2:] == [
         f"  export AWS_ENDPOINT_URL={endpoint}",
         "  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=eu-west-1",
@@ -48,7 +49,9 @@ def test_the_banner_says_where_and_what_is_enforced(sockets: tuple[socket.socket
 
 
 def test_the_banner_hides_no_lack(sockets: tuple[socket.socket, socket.socket]) -> None:
-    text = banner(start(sockets, offers=(), isolation={"mode": "rootless", "groups": 0, "controllers": []}))
+    lacking = {"mode": "rootless", "groups": 0, "controllers": [], "egress": False, "no_egress": "no privilege"}
+    text = banner(start(sockets, offers=(), isolation=lacking))
+    assert "network     functions reach nothing but Paddock (no privilege)" in text
     assert "isolation   rootless: " in text
     assert "NO memory, CPU or process limits by cgroup (see `paddock doctor`)" in text
     assert "runtimes    none (see `paddock runtimes`)" in text
