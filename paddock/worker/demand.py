@@ -61,6 +61,15 @@ def became_ready(demand: Demand, took_s: float) -> Demand:
     return dataclasses.replace(demand, ready_s=ready_s)
 
 
+def will_wait(demand: Demand, now: float, waiting: int) -> bool:
+    """Whether a cell begun now is likely to wait once it is ready, so that it may take the time to prepare itself.
+
+    waiting: cells that wait already. Where starts come faster than cells are made, preparing only keeps the processors
+    from those who wait for them.
+    """
+    return rate_at(demand, now) * demand.ready_s < waiting + 1
+
+
 def wanted(demand: Demand, now: float, before: int, limits: CellLimits, free_bytes: int) -> int:
     """How many to have ready. before: the last answer. free_bytes: of the memory budget, cells there included."""
     meanwhile = rate_at(demand, now) * demand.ready_s

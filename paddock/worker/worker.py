@@ -408,7 +408,8 @@ class Worker:
     async def _start_cell(self, runtime: str) -> None:
         began = self._clock.monotonic()
         try:
-            self._keep(runtime, await self._sandboxes.start(runtime, ahead=True))
+            ahead = demand.will_wait(self._demand[runtime], began, len(self._cells[runtime]))
+            self._keep(runtime, await self._sandboxes.start(runtime, ahead=ahead))
             took_s = self._clock.monotonic() - began
             self._demand[runtime] = demand.became_ready(self._demand[runtime], took_s)
         except SandboxFailed as error:

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddock.worker.demand import CELL_BYTES, RATE_MEMORY_S, CellLimits, Demand, became_ready, rate_at, taken, wanted
+from paddock.worker.demand import (
+    CELL_BYTES,
+    RATE_MEMORY_S,
+    CellLimits,
+    Demand,
+    became_ready,
+    rate_at,
+    taken,
+    wanted,
+    will_wait,
+)
 
 LIMITS = CellLimits(least=2, most=100)
 ROOMY = 1 << 40
@@ -57,3 +67,13 @@ def test_it_keeps_between_the_settings(
     limits = CellLimits(least=least, most=least + more)
     answer = wanted(Demand(starts_per_s=rate, ready_s=ready_s), 0.0, before, limits, free_bytes)
     assert least <= answer <= least + more
+
+
+def test_a_cell_prepares_itself_unless_it_is_likely_to_be_taken_first() -> None:
+    assert will_wait(Demand(), 0.0, 0)
+    assert will_wait(Demand(starts_per_s=1.0, ready_s=0.02), 0.0, 0)
+    stream = Demand(starts_per_s=50.0, ready_s=0.1)
+    assert not will_wait(stream, 0.0, 0)
+    assert not will_wait(stream, 0.0, 4)
+    assert will_wait(stream, 0.0, 5)
+    assert will_wait(stream, 10 * RATE_MEMORY_S, 0), "and again once the stream is over"

@@ -37,6 +37,7 @@ ASSIGN, INVOKE = ord("A"), ord("I")
 NEXT, RESPONSE, ERROR, FAILED = ord("N"), ord("R"), ord("E"), ord("F")
 _CHUNK = 65536  # larger receive buffers cost an mmap each
 _CAUSE_BYTES_MAX = 60_000
+_REHEARSALS = 20
 
 
 # Of the standard library, what most functions import: shared by all environments instead of read by each.
@@ -50,6 +51,8 @@ def preload() -> None:
         importlib.import_module(name)
     random_module = sys.modules["random"]
     os.register_at_fork(after_in_child=random_module.seed)  # no two environments may draw the same numbers
+    for _ in range(_REHEARSALS):  # until the interpreter has rewritten the code for speed, once for all who share it
+        _rehearse()
     gc.collect()
     gc.freeze()
 
