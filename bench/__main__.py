@@ -1,6 +1,7 @@
-"""The benchmark: `python -m bench [--quick] [--json FILE] [--trace] [--only cold,rate,sleepers,warm,trace]`.
+"""The benchmark: `python -m bench [--quick] [--json FILE] [--only cold,rate,...]`.
 
-Figures are ratios within one run; they are printed, never asserted. See docs/performance.md.
+Figures are ratios within one run; they are printed, never asserted. A part that fails is a row that says so: the other
+parts are measured all the same, and the exit status is 1. See docs/performance.md.
 """
 
 from __future__ import annotations
@@ -10,26 +11,14 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+import time
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench import cold, trace, warm
-from bench.figures import Row, as_json, table
-
-N, N_QUICK = 200, 30
-SLEEPERS, SLEEPERS_QUICK = 1000, 200
-
-
-def parts(quick: bool) -> dict[str, Callable[[], Sequence[Row]]]:
-    """Name -> what measures it, in the order of the table."""
-    n = N_QUICK if quick else N
-    return {
-        "cold": lambda: cold.ColdStarts(n).rows(),
-        "rate": lambda: [cold.creation_rate(n)],
-        "warm": lambda: warm.rows(n, 3, 0.5) if quick else warm.rows(2000, 5, 2.0),
-        "trace": lambda: trace.rows(60, 2.0) if quick else trace.rows(150, 3.0),
-        "sleepers": lambda: cold.sleepers(SLEEPERS_QUICK, 10.0) if quick else cold.sleepers(SLEEPERS, 30.0),
-    }
+from bench import cold
+from bench.figures import Row, Skipped, as_json, table
+from bench.parts import N_QUICK, PARTS, N
 
 
 def machine() -> str:
@@ -47,25 +36,29 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"n = {N_QUICK} instead of {N}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON, too")
-    parser.add_argument(
-        "--only", default="", metavar="PARTS", help="comma-separated: cold, rate, warm, sleepers, trace"
-    )
-    parser.add_argument("--trace", action="store_true", help="the same as --only trace: needs no server")
+    parser.add_argument("--only", default="", metavar="PARTS", help=f"comma-separated: {', '.join(PARTS)}")
     given = parser.parse_args(arguments)
-    known = parts(given.quick)
-    chosen = ["trace"] if given.trace else [name for name in given.only.split(",") if name] or list(known)
-    if unknown := set(chosen) - set(known):
+    chosen = [name for name in given.only.split(",") if name] or list(PARTS)
+    if unknown := set(chosen) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     cold.allow_many_descriptors()
     where = machine()
     rows: list[Row] = []
+    failed = False
     for name in chosen:
+        began = time.monotonic()
         print(f"bench: {name} ...", file=sys.stderr, flush=True)
-        rows += known[name]()
+        try:
+            rows += PARTS[name](given.quick)
+        except (Exception, KeyboardInterrupt) as error:
+            traceback.print_exc()
+            rows.append(Skipped(name=name, why=f"it failed: {error!r}"[:300]))
+            failed = True
+        print(f"bench: {name} took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        if given.json is not None:
+            given.json.write_text(json.dumps({"machine": where, "rows": as_json(rows)}, indent=1) + "\n")
     print(where, table(rows), sep="\n\n")
-    if given.json is not None:
-        given.json.write_text(json.dumps({"machine": where, "rows": as_json(rows)}, indent=1) + "\n")
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
