@@ -45,7 +45,7 @@ from paddock.front.downloads import Downloads
 from paddock.interfaces import Clock, Ids, Store
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.model.errors import NotYet
-from paddock.model.quotas import Quotas
+from paddock.model.quotas import PROFILES, Quotas
 from paddock.observe.logbook import LogBook, LogBookLimits
 from paddock.services import SERVICES, iam, lambda_, logs, sts
 from paddock.services.service import Mount
@@ -329,7 +329,7 @@ def _event_sources(
 
 
 def _quotas(config: Config) -> Quotas:
-    return dataclasses.replace(Quotas(), concurrency_max=config.concurrency_limit)
+    return dataclasses.replace(PROFILES[config.quotas], concurrency_max=config.concurrency_limit)
 
 
 def _sqs_api(config: Config) -> AwsApi | _NoSqs:
@@ -378,6 +378,8 @@ def _worker_settings(start: Start) -> WorkerSettings:
             freeze_after_idle_s=config.freeze_after_idle_ms / 1000,
             cpu_by_memory=config.cpu_share == "memory",
             endpoint_port=start.listener.getsockname()[1],
+            billing_granularity_ms=PROFILES[config.quotas].billing_granularity_ms,
+            init_is_billed=PROFILES[config.quotas].init_is_billed,
         ),
     )
 

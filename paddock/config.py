@@ -333,6 +333,12 @@ class Config:
     concurrency_limit: int = _setting(
         1000, "Concurrent executions of an account in a region; more answer 429.", Whole(1, 1_000_000)
     )
+    quotas: str = _setting(
+        "aws",
+        "The limits of functions: `aws` are AWS's of today; `2019` those of then (128 to 3,008 MB in steps of 64, "
+        "512 MB of /tmp, billing by 100 ms); `unlimited` only what the API's own model sets.",
+        Choice(("aws", "2019", "unlimited")),
+    )
     scaling_rate_per_10_s: int = _setting(
         1000,
         "New execution environments that one function may add in ten seconds, refilled continuously; an event that "

@@ -417,6 +417,7 @@ class Catalogue:
             role=settings.role or "",
             code=records.NO_CODE,
             architecture=new.architecture,
+            tenant_isolation=new.tenant_isolation,
             revision_id=self._ids.uuid(),
             build_id=self._ids.hex(BUILD_ID_DIGITS),
             last_modified=self._clock.now(),

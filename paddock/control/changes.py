@@ -71,4 +71,5 @@ class NewFunction:
     architecture: str
     settings: Change
     code_signing: str = ""
+    tenant_isolation: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)

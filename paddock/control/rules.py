@@ -67,6 +67,10 @@ def check_version(version: FunctionVersion, quotas: Quotas) -> None:
     if too_much:
         plural = "s" if len(too_much) > 1 else ""
         raise ValidationError(f"{len(too_much)} validation error{plural} detected: {'; '.join(too_much)}")
+    if version.memory_mb % quotas.memory_mb_step:
+        raise InvalidParameterValue(
+            f"'MemorySize' value failed to satisfy constraint: Member must be a multiple of {quotas.memory_mb_step} MB"
+        )
     check_environment(version.environment or {}, quotas)
 
 

@@ -10,6 +10,7 @@ import asyncio
 
 from paddock.interfaces import Fleet
 from paddock.invoke.admission import Admission, Reservations
+from paddock.model import tenancy
 from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.quotas import Quotas
 
@@ -32,6 +33,9 @@ class Dispatcher:
         A function error is a result; what the fleet raises (a ServiceError) is passed on.
         """
         version = invocation.version
+        if version.tenant_isolation and not version.tenant_id:
+            # Whoever invokes without naming a tenant (an event source, a URL) must not share what tenants leave behind.
+            tenancy.for_tenant(version, "")
         permit = self._admission.take(version.account, version.region, version.name)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[InvocationResult] = loop.create_future()

@@ -87,6 +87,7 @@ class FunctionVersion:
     it changes only when the code or the configuration that runs changes, and a published version has its own.
     frozen_description: of a published version, what $LATEST's description was; publishing may have set another.
     runtime_version_arn: the one version of the runtime that it may run on; "" for the machine's current one.
+    tenant_isolation: each tenant has environments of its own. tenant_id: for whom it runs, at an invocation only.
     """
 
     account: str
@@ -107,6 +108,8 @@ class FunctionVersion:
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     layers: tuple[LayerUse, ...] = ()
     runtime_version_arn: str = ""
+    tenant_isolation: bool = False
+    tenant_id: str = ""
     state: State = State.PENDING
     state_reason: str = ""
     state_reason_code: str = ""
@@ -143,11 +146,12 @@ class FunctionVersion:
 
     @property
     def environment_key(self) -> tuple[str, ...]:
-        """What an execution environment may be reused for: this very code and configuration, nothing else.
+        """What an execution environment may be reused for: this very code and configuration, for one tenant.
 
         build_id changes with every update, so an environment of old code never matches again.
         """
-        return (self.account, self.region, self.name, self.version, self.build_id)
+        identity = (self.account, self.region, self.name, self.version)
+        return (*identity, self.tenant_id, self.build_id) if self.tenant_id else (*identity, self.build_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The limits Lambda sets, as one profile: AWS's published values of today (developer guide, quotas page).
+"""The limits Lambda sets: AWS's published values of today (developer guide, quotas page), and two other profiles.
 
 The service model's own min/max are enforced by wire/constraints; here stands what the model leaves open, or sets
 higher than AWS allows for an ordinary function.
@@ -6,6 +6,7 @@ higher than AWS allows for an ordinary function.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -24,6 +25,7 @@ class Quotas:
     environment_bytes_max: int = 4096
     function_name_chars_max: int = 64
     memory_mb_max: int = 10_240
+    memory_mb_step: int = 1
     timeout_s_max: int = 900
     ephemeral_mb_max: int = 10_240
     code_storage_bytes_max: int = 80_530_636_800
@@ -35,3 +37,34 @@ class Quotas:
     tag_key_chars_max: int = 128
     tag_value_chars_max: int = 256
     page_items_max: int = 50
+    billing_granularity_ms: int = 1
+    # Whether the initialisation of an on-demand function is billed, as it is since August 2025.
+    init_is_billed: bool = True
+
+
+PROFILES: Mapping[str, Quotas] = {
+    "aws": Quotas(),
+    # What Lambda was like until December 2020.
+    "2019": Quotas(
+        memory_mb_max=3_008,
+        memory_mb_step=64,
+        ephemeral_mb_max=512,
+        billing_granularity_ms=100,
+        init_is_billed=False,
+    ),
+    # What the service model and the machine allow: for those who set no limits to themselves.
+    "unlimited": Quotas(
+        layers_max=100,
+        zipped_bytes_max=1 << 40,
+        unzipped_bytes_max=1 << 40,
+        package_entries_max=10_000_000,
+        environment_bytes_max=1 << 20,
+        function_name_chars_max=140,
+        memory_mb_max=32_768,
+        timeout_s_max=5_400,
+        ephemeral_mb_max=32_768,
+        code_storage_bytes_max=1 << 50,
+        unreserved_concurrency_min=0,
+        aliases_per_function_max=1_000_000,
+    ),
+}

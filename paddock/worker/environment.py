@@ -50,12 +50,17 @@ MEASURED_RECENTLY_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentSettings:
-    """init_timeout_s: of the init phase. freeze_after_idle_s: the grace. cpu_by_memory: whether memory buys CPU."""
+    """init_timeout_s: of the init phase. freeze_after_idle_s: the grace. cpu_by_memory: whether memory buys CPU.
+
+    billing_granularity_ms, init_is_billed: how REPORT's billed duration comes about.
+    """
 
     init_timeout_s: float
     freeze_after_idle_s: float
     cpu_by_memory: bool
     endpoint_port: int
+    billing_granularity_ms: int = 1
+    init_is_billed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,7 +422,11 @@ class Environment:
                 used_mb = self.version.memory_mb
         measured = Measured(
             duration_ms=duration_ms,
-            billed_ms=billed_ms(duration_ms, init_ms),
+            billed_ms=billed_ms(
+                duration_ms,
+                init_ms if self._settings.init_is_billed else None,
+                granularity_ms=self._settings.billing_granularity_ms,
+            ),
             memory_mb=self.version.memory_mb,
             memory_used_mb=used_mb,
             init_ms=init_ms,

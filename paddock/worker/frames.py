@@ -93,6 +93,8 @@ class FramePort(asyncio.Protocol):
             head["trace"] = invocation.trace_id
         if invocation.client_context:
             head["client_context"] = invocation.client_context
+        if invocation.version.tenant_id:
+            head["tenant"] = invocation.version.tenant_id
         self._send(encode(INVOKE, self._encoder.encode(head), invocation.payload))
 
     def _send(self, data: bytes) -> None:

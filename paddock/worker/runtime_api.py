@@ -71,6 +71,7 @@ def next_headers(invocation: Invocation, deadline_ms: int) -> tuple[tuple[str, s
         "Lambda-Runtime-Invoked-Function-Arn": invocation.invoked_arn,
         "Lambda-Runtime-Trace-Id": invocation.trace_id,
         "Lambda-Runtime-Client-Context": invocation.client_context,
+        "Lambda-Runtime-Aws-Tenant-Id": invocation.version.tenant_id,
     }
     return tuple((name, value) for name, value in fields.items() if value)
 

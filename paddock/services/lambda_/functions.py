@@ -26,7 +26,7 @@ _SETTINGS = frozenset(
         "Layers",
     }
 )
-_AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures", "Publish", "CodeSigningConfigArn"}
+_AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures", "Publish", "CodeSigningConfigArn", "TenancyConfig"}
 _AT_UPDATE = _SETTINGS | {"RevisionId"}
 
 
@@ -55,6 +55,7 @@ async def create_function(desk: Desk, call: Call) -> Params:
         architecture=desk.architecture,
         settings=view.change_of(params, uses),
         code_signing=signing,
+        tenant_isolation=params.get("TenancyConfig") is not None,
         tags=params.get("Tags") or {},
     )
     created = await desk.catalogue.create_function(new, content, publish=bool(params.get("Publish")), signer=signer)

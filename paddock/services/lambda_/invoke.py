@@ -11,11 +11,14 @@ from paddock.model.errors import InvalidParameterValue, InvalidRequestContent, N
 from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult, InvocationType
 from paddock.model.quotas import Quotas
+from paddock.model.tenancy import for_tenant
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.settings import refuse_others
 from paddock.services.service import Call, Reply
 
-_HONOURED = frozenset({"FunctionName", "Qualifier", "InvocationType", "LogType", "ClientContext", "Payload"})
+_HONOURED = frozenset(
+    {"FunctionName", "Qualifier", "InvocationType", "LogType", "ClientContext", "Payload", "TenantId"}
+)
 _NOT_JSON = "Could not parse request body into json: Could not parse payload into json: "
 
 
@@ -26,7 +29,7 @@ async def invoke(desk: Desk, call: Call) -> Reply:
     if kind is InvocationType.EVENT:
         raise NotYet("InvocationType Event is not supported by Paddock yet.")
     ref = ref_of(call)
-    version = desk.catalogue.resolve(ref)
+    version = for_tenant(desk.catalogue.resolve(ref), params.get("TenantId", ""))
     payload = checked_payload(params.get("Payload") or b"{}", kind, desk.quotas)
     context = client_context(params.get("ClientContext", ""), desk.quotas)
     now = desk.clock.now()

@@ -14,6 +14,7 @@ from paddock.control.changes import Change, LoggingChange
 from paddock.model.alias import Alias
 from paddock.model.arn import FunctionRef
 from paddock.model.function import CodeArtifact, Function, FunctionVersion, LayerUse, LoggingConfig, UpdateStatus
+from paddock.model.tenancy import PER_TENANT
 
 Members = dict[str, Any]
 
@@ -77,6 +78,8 @@ def listed(version: FunctionVersion, arn: str) -> Members:
     }
     if version.environment is not None:
         members["Environment"] = {"Variables": dict(version.environment)}
+    if version.tenant_isolation:
+        members["TenancyConfig"] = {"TenantIsolationMode": PER_TENANT}
     if version.layers:
         members["Layers"] = [_layer(layer) for layer in version.layers]
     return {**members, **_signer(version.code)}

@@ -224,7 +224,6 @@ REFUSED: dict[str, Any] = {
     "DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:q"},
     "KMSKeyArn": "arn:aws:kms:us-east-1:000000000000:key/1",
     "ImageConfig": {"Command": ["x"]},
-    "TenancyConfig": {"TenantIsolationMode": "PER_TENANT"},
     "DurableConfig": {"ExecutionTimeout": 10},
     "AcceleratorConfig": {"AcceleratorMemorySize": 1},
 }
@@ -504,7 +503,6 @@ def test_what_an_invoke_refuses(tmp_path: Path) -> None:
     async def story(client: Client) -> None:
         await client.created()
         assert "Event" in await refusal(client("Invoke", FunctionName="f", InvocationType="Event"), NotYet)
-        assert "TenantId" in await refusal(client("Invoke", FunctionName="f", TenantId="t"), NotYet)
         durable = client("Invoke", FunctionName="f", DurableExecutionName="d")
         assert "DurableExecutionName" in await refusal(durable, NotYet)
         both = client("Invoke", FunctionName="f:1", Qualifier="2")
