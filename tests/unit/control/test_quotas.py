@@ -14,8 +14,9 @@ from tests.unit.control.world import World
 
 
 def create(directory: Path, profile: str, **settings: int) -> None:
+    directory.mkdir(exist_ok=True)
+
     async def run() -> None:
-        directory.mkdir(exist_ok=True)
         world = World(directory, PROFILES[profile])
         await world.open()
         try:

@@ -1,0 +1,183 @@
+"""Terraform's own AWS provider: what it applies, a second plan finds unchanged, and destroy leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.server import RunningServer, default_runtime, zipped
+
+TIMEOUT_S = 240
+MIRRORS = ("TF_PLUGIN_MIRROR", "TF_PLUGIN_CACHE_DIR")
+USUAL_MIRRORS = ("/opt/tf-plugins", "/usr/share/terraform/plugins", "/usr/local/share/terraform/plugins")
+PROVIDER = "registry.terraform.io/hashicorp/aws"
+
+CONFIGURATION = """
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+
+variable "endpoint" {}
+variable "timeout" { default = 5 }
+
+provider "aws" {
+  region                      = "us-east-1"
+  access_key                  = "000000000000"
+  secret_key                  = "test"
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = false
+  endpoints {
+    lambda = var.endpoint
+    iam    = var.endpoint
+    sts    = var.endpoint
+    logs   = var.endpoint
+  }
+}
+
+resource "aws_iam_role" "role" {
+  name               = "terraformed"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "lambda.amazonaws.com" } }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "logs" {
+  role       = aws_iam_role.role.name
+  policy_arn = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+}
+
+resource "aws_cloudwatch_log_group" "group" {
+  name              = "/terraformed/logs"
+  retention_in_days = 7
+}
+
+resource "aws_lambda_layer_version" "layer" {
+  layer_name          = "terraformed"
+  filename            = "layer.zip"
+  source_code_hash    = filebase64sha256("layer.zip")
+  compatible_runtimes = ["RUNTIME"]
+}
+
+resource "aws_lambda_function" "function" {
+  function_name    = "terraformed"
+  role             = aws_iam_role.role.arn
+  runtime          = "RUNTIME"
+  handler          = "f.handler"
+  filename         = "function.zip"
+  source_code_hash = filebase64sha256("function.zip")
+  timeout          = var.timeout
+  memory_size      = 192
+  publish          = true
+  layers           = [aws_lambda_layer_version.layer.arn]
+  environment { variables = { GREETING = "hello" } }
+  logging_config {
+    log_format            = "JSON"
+    application_log_level = "DEBUG"
+    system_log_level      = "WARN"
+    log_group             = aws_cloudwatch_log_group.group.name
+  }
+  tags             = { Team = "blue" }
+}
+
+resource "aws_lambda_alias" "live" {
+  name             = "live"
+  function_name    = aws_lambda_function.function.function_name
+  function_version = "1"
+  dynamic "routing_config" {
+    for_each = aws_lambda_function.function.version == "1" ? [] : [aws_lambda_function.function.version]
+    content { additional_version_weights = { (routing_config.value) = 0.25 } }
+  }
+}
+
+resource "aws_lambda_permission" "bucket" {
+  statement_id   = "bucket"
+  action         = "lambda:InvokeFunction"
+  function_name  = aws_lambda_function.function.function_name
+  qualifier      = aws_lambda_alias.live.name
+  principal      = "s3.amazonaws.com"
+  source_arn     = "arn:aws:s3:::pictures"
+  source_account = "000000000000"
+}
+"""
+
+
+class Terraform:
+    """Runs terraform in a directory of its own."""
+
+    def __init__(self, directory: Path, mirror: Path, endpoint: str) -> None:
+        self._directory = directory
+        rc = directory / "terraform.rc"
+        rc.write_text(
+            f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n  direct {{\n'
+            '    exclude = ["*/*/*"]\n  }\n}\n'
+        )
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TF_"))}
+        self._environment = {
+            **kept,
+            "TF_CLI_CONFIG_FILE": str(rc),
+            "TF_VAR_endpoint": endpoint,
+            "CHECKPOINT_DISABLE": "1",
+            "TF_IN_AUTOMATION": "1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def __call__(self, *arguments: str, expect: int = 0) -> str:
+        done = subprocess.run(
+            ["terraform", *arguments, "-no-color"],
+            cwd=self._directory, env=self._environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+        assert done.returncode == expect, f"terraform {arguments[0]}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+def mirror(environ: Mapping[str, str]) -> Path | None:
+    """A directory with the provider, from the environment or where operators put it."""
+    for place in (*(environ.get(name, "") for name in MIRRORS), *USUAL_MIRRORS):
+        if place and (Path(place) / PROVIDER).is_dir():
+            return Path(place)
+    return None
+
+
+@pytest.fixture
+def terraform(tmp_path: Path, server: RunningServer) -> Terraform:
+    if shutil.which("terraform") is None:
+        pytest.skip("terraform is not installed")
+    found = mirror(os.environ)
+    if found is None:
+        pytest.skip(f"no mirror with Terraform's AWS provider: set {MIRRORS[0]} to one")
+    return Terraform(tmp_path, found, server.endpoint)
+
+
+@pytest.mark.timeout(900)
+def test_a_configuration_is_applied_found_unchanged_and_destroyed(
+    tmp_path: Path, server: RunningServer, terraform: Terraform, aws: Any
+) -> None:
+    (tmp_path / "function.zip").write_bytes(
+        zipped({"f.py": "import os\ndef handler(event, context):\n    return os.environ['GREETING']\n"})
+    )
+    (tmp_path / "layer.zip").write_bytes(zipped({"python/shared.py": "X = 1\n"}))
+    runtime = default_runtime()
+    (tmp_path / "main.tf").write_text(CONFIGURATION.replace("RUNTIME", runtime))
+    terraform("init", "-input=false")
+    terraform("apply", "-input=false", "-auto-approve")
+    assert server.invoke("terraformed")[0] == "hello"
+    terraform("plan", "-input=false", "-detailed-exitcode")
+    # A change: a second version, to which the alias gives a quarter of its invocations.
+    terraform("apply", "-input=false", "-auto-approve", "-var", "timeout=6")
+    alias = aws.get_alias(FunctionName="terraformed", Name="live")
+    assert alias["RoutingConfig"] == {"AdditionalVersionWeights": {"2": 0.25}}
+    terraform("plan", "-input=false", "-detailed-exitcode", "-var", "timeout=6")
+    terraform("destroy", "-input=false", "-auto-approve")
+    assert "terraformed" not in [one["FunctionName"] for one in aws.list_functions()["Functions"]]
+    assert "terraformed" not in [one["LayerName"] for one in aws.list_layers()["Layers"]]
+    groups = server.client("logs").describe_log_groups(logGroupNamePrefix="/terraformed")["logGroups"]
+    assert groups == []
