@@ -29,11 +29,13 @@ from paddock.backends.files.publishers import FilePublishers
 from paddock.backends.local.clock import SystemClock
 from paddock.backends.local.ids import SystemIds
 from paddock.backends.sql import statements
+from paddock.backends.sql.queue import SqlQueue
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.cli.sign import DIRECTORY as SIGNING
 from paddock.config import Config
 from paddock.control.catalogue import Catalogue
 from paddock.control.code_signing import CodeSigning
+from paddock.control.event_invokes import EventInvokes
 from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
 from paddock.event_sources.invoking import FunctionInvoker
@@ -43,7 +45,10 @@ from paddock.front.access import AccessRecord
 from paddock.front.app import Front, FrontSettings
 from paddock.front.downloads import Downloads
 from paddock.interfaces import Clock, Ids, Store
+from paddock.invoke.asynchronous import Asynchronous
 from paddock.invoke.dispatcher import Dispatcher
+from paddock.invoke.outbox import Outbox
+from paddock.invoke.targets import TargetTable
 from paddock.model.errors import NotYet
 from paddock.model.quotas import PROFILES, Quotas
 from paddock.observe.logbook import LogBook, LogBookLimits
@@ -157,6 +162,83 @@ async def _run(start: Start) -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foundation:
+    """What everything else stands on: time, chance, limits, and what is on disk."""
+
+    clock: Clock
+    ids: Ids
+    quotas: Quotas
+    store: SqliteStore
+    log_store: SqliteStore
+    blobs: FileBlobs
+    code: CodeStore
+    book: LogBook
+
+    @classmethod
+    async def open(cls, start: Start) -> Foundation:
+        clock, quotas, home = SystemClock(), _quotas(start.config), start.config.data_dir / "server"
+        log_store = await SqliteStore.open(home / "logs.db", statements=statements.load_logs())
+        blobs = await FileBlobs.open(home / "blobs")
+        book = LogBook(store=log_store, clock=clock, limits=_log_limits(start.config))
+        book.start()
+        return cls(
+            clock=clock,
+            ids=SystemIds(),
+            quotas=quotas,
+            store=await SqliteStore.open(home / "paddock.db"),
+            log_store=log_store,
+            blobs=blobs,
+            code=await CodeStore.open(home / "code", blobs, quotas),
+            book=book,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventMode:
+    """What waits in the queue, and who works on it."""
+
+    queue: SqlQueue
+    targets: TargetTable
+    outbox: Outbox
+    asynchronous: Asynchronous
+
+    @classmethod
+    def of(
+        cls,
+        store: SqliteStore,
+        dispatcher: Dispatcher,
+        functions: EventInvokes,
+        clock: Clock,
+        ids: Ids,
+        quotas: Quotas,
+    ) -> EventMode:
+        queue = SqlQueue(store, clock, ids)
+        targets = TargetTable()
+        outbox = Outbox(queue, targets, clock, ids)
+        asynchronous = Asynchronous(
+            store=store,
+            queue=queue,
+            outbox=outbox,
+            dispatcher=dispatcher,
+            functions=functions,
+            clock=clock,
+            ids=ids,
+            quotas=quotas,
+        )
+        targets.add("lambda", asynchronous.send)
+        return cls(queue=queue, targets=targets, outbox=outbox, asynchronous=asynchronous)
+
+    async def start(self) -> None:
+        await self.queue.start()
+        self.outbox.start()
+        self.asynchronous.start()
+
+    async def stop(self) -> None:
+        await self.asynchronous.stop()
+        await self.outbox.stop()
+
+
 class App:
     """Everything that lives as long as the server. `wire_up` builds and starts it in order, `stop` undoes that."""
 
@@ -166,6 +248,7 @@ class App:
         server: HttpServer,
         dispatcher: Dispatcher,
         pollers: Supervisor,
+        event_mode: EventMode,
         catalogue: Catalogue,
         signing: CodeSigning,
         worker: Worker,
@@ -176,6 +259,7 @@ class App:
         self._server = server
         self._dispatcher = dispatcher
         self._pollers = pollers
+        self._event_mode = event_mode
         self._catalogue = catalogue
         self._signing = signing
         self._worker = worker
@@ -185,15 +269,9 @@ class App:
 
     @classmethod
     async def wire_up(cls, start: Start) -> App:
-        config, clock, ids = start.config, SystemClock(), SystemIds()
-        quotas = _quotas(config)
-        home = config.data_dir / "server"
-        store = await SqliteStore.open(home / "paddock.db")
-        log_store = await SqliteStore.open(home / "logs.db", statements=statements.load_logs())
-        blobs = await FileBlobs.open(home / "blobs")
-        code = await CodeStore.open(home / "code", blobs, quotas)
-        book = LogBook(store=log_store, clock=clock, limits=_log_limits(config))
-        book.start()
+        on = await Foundation.open(start)
+        config, clock, ids, quotas, store = start.config, on.clock, on.ids, on.quotas, on.store
+        log_store, blobs, code, book = on.log_store, on.blobs, on.code, on.book
         sandboxes = LinuxSandboxes(start.control)
         limits = HttpLimits()  # the front limits bodies itself: objects of S3 are streamed and may be larger
         inner_limits = dataclasses.replace(limits, connections_max=API_CONNECTIONS_MAX)
@@ -204,15 +282,21 @@ class App:
         )
         signing = await _code_signing(config, store, clock, ids)
         dispatcher = Dispatcher(worker, quotas, catalogue)
+        permissions = Permissions(catalogue, ids)
+        event_invokes = EventInvokes(catalogue, permissions, clock)
         mappings, pollers = _event_sources(config, store, catalogue, dispatcher, clock, ids)
+        event_mode = EventMode.of(store, dispatcher, event_invokes, clock, ids, quotas)
         downloads = Downloads(base_url=start.endpoint, key=bytes.fromhex(ids.hex(64)), blobs=blobs, clock=clock)
         desks = {
             "lambda": _lambda_desk(
                 catalogue=catalogue,
-                permissions=Permissions(catalogue, ids),
                 signing=signing,
+                permissions=permissions,
+                event_invokes=event_invokes,
                 dispatcher=dispatcher,
                 mappings=mappings,
+                asynchronous=event_mode.asynchronous,
+                sends_to=event_mode.targets.serves,
                 clock=clock,
                 ids=ids,
                 quotas=quotas,
@@ -235,12 +319,14 @@ class App:
         )
         await catalogue.start()
         await mappings.start()
+        await event_mode.start()
         pollers.start()
         server = await HttpServer.start(front.handle, [start.listener], limits=limits, now=clock.now)
         return cls(
             server=server,
             dispatcher=dispatcher,
             pollers=pollers,
+            event_mode=event_mode,
             catalogue=catalogue,
             signing=signing,
             worker=worker,
@@ -252,6 +338,7 @@ class App:
     async def stop(self) -> None:
         """No new requests; running ones may end; then what they need, in the order of need."""
         await self._server.close(DRAIN_S)
+        await self._event_mode.stop()
         try:
             async with asyncio.timeout(DRAIN_S):
                 await self._pollers.stop()

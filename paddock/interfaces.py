@@ -81,8 +81,11 @@ class Queue(Protocol):
         One that is neither acked nor retried within lease_s is due again.
         """
 
-    async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Done for good. A delivery whose lease was lost is not an error: it comes again."""
+    async def ack(self, deliveries: Sequence[Delivery], also: Callable[[Tx], None] | None = None) -> None:
+        """Done for good. A delivery whose lease was lost is not an error: it comes again.
+
+        also: further work of the same transaction, such as putting what follows from it.
+        """
 
     async def retry(self, delivery: Delivery, delay_s: float, body: bytes | None = None) -> None:
         """Due again after delay_s, with another body if one is given. Without effect when the lease was lost."""

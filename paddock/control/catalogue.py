@@ -146,6 +146,11 @@ class Catalogue:
         """How many of the account's concurrent executions are kept for single functions."""
         return self._book.reserved(account, region)
 
+    def recursion_allowed(self, account: str, region: str, name: str) -> bool:
+        """Whether loops through the function are let go on."""
+        function = self._book.get((account, region, name))
+        return function is not None and function.recursion_allowed
+
     def usage(self, account: str, region: str) -> Usage:
         return self._book.usage(account, region)
 

@@ -42,6 +42,7 @@ class Change:
     environment: Mapping[str, str] | None = None
     logging: LoggingChange | None = None
     layers: tuple[LayerUse, ...] | None = None
+    dead_letter_arn: str | None = None
 
     def applied(self, version: FunctionVersion) -> FunctionVersion:
         """Raises InvalidParameterValue when the logging settings contradict each other."""
@@ -58,6 +59,7 @@ class Change:
             ephemeral_mb=version.ephemeral_mb if self.ephemeral_mb is None else self.ephemeral_mb,
             environment=version.environment if self.environment is None else self.environment,
             layers=version.layers if self.layers is None else self.layers,
+            dead_letter_arn=version.dead_letter_arn if self.dead_letter_arn is None else self.dead_letter_arn,
         )
 
 

@@ -16,11 +16,15 @@ import msgspec
 
 from paddock.interfaces import Row, Tx
 from paddock.model.alias import Alias
+from paddock.model.event_invoke import EventInvokeConfig
 from paddock.model.function import CodeArtifact, Function, FunctionVersion
 from paddock.model.permission import ResourcePolicy
 
 NO_CODE = CodeArtifact(digest="", size_bytes=0, unzipped_bytes=0)
 """Stands in a version that is checked before its code is stored; never in a row."""
+
+EVENT_INVOKE, RECURSION = "event_invoke", "recursion"
+"""Kinds of function_documents."""
 
 Statement = tuple[str, Mapping[str, Any]]
 """A query's name and its arguments."""
@@ -43,10 +47,39 @@ def load(tx: Tx) -> list[Function]:
         aliases[_key(row)][row["alias"]] = msgspec.json.decode(row["document"], type=Alias)
     for row in tx.rows("function_policies_all"):
         policies[_key(row)][row["qualifier"]] = ResourcePolicy.of(row["document"])
+    documents = _documents(tx)
     return [
-        replace(_function(row, versions[_key(row)], aliases[_key(row)]), policies=policies[_key(row)])
+        replace(
+            _function(row, versions[_key(row)], aliases[_key(row)]),
+            policies=policies[_key(row)],
+            **documents[_key(row)],
+        )
         for row in tx.rows("functions_all")
     ]
+
+
+def _documents(tx: Tx) -> Mapping[tuple[str, str, str], dict[str, Any]]:
+    """Fields of Function that are kept as documents, by function."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = defaultdict(dict)
+    for row in tx.rows("function_documents_all"):
+        if row["kind"] == EVENT_INVOKE:
+            config = msgspec.json.decode(row["document"], type=EventInvokeConfig)
+            found[_key(row)].setdefault("event_invokes", {})[row["qualifier"]] = config
+        elif row["kind"] == RECURSION:
+            found[_key(row)]["recursion_allowed"] = msgspec.json.decode(row["document"], type=bool)
+    return found
+
+
+def _document_changes(key: Mapping[str, Any], old: Function, after: Function) -> Iterator[Statement]:
+    of_kind = {**key, "kind": EVENT_INVOKE}
+    for qualifier, config in _differing(old.event_invokes, after.event_invokes):
+        yield "function_document_put", {**of_kind, "qualifier": qualifier, "document": _text(config)}
+    for qualifier in old.event_invokes:
+        if qualifier not in after.event_invokes:
+            yield "function_document_delete", {**of_kind, "qualifier": qualifier}
+    if old.recursion_allowed is not after.recursion_allowed:
+        document = _text(after.recursion_allowed)
+        yield "function_document_put", {**key, "kind": RECURSION, "qualifier": "", "document": document}
 
 
 def changes(before: Function | None, after: Function) -> list[Statement]:
@@ -82,6 +115,7 @@ def changes(before: Function | None, after: Function) -> list[Statement]:
             for qualifier in old.policies
             if qualifier not in after.policies
         ),
+        *_document_changes(key, old, after),
     ]  # fmt: skip
 
 
@@ -93,6 +127,7 @@ def deletion(function: Function) -> list[Statement]:
         ("function_versions_delete", key),
         ("function_aliases_delete", key),
         ("function_policies_delete", key),
+        ("function_documents_delete", key),
     ]
     if function.last_version:
         statements.append(("version_number_put", {**key, "last_version": function.last_version}))

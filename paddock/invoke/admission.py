@@ -33,6 +33,9 @@ class Reservations(Protocol):
     def reserved_by_all(self, account: str, region: str) -> int:
         """The sum of all reservations."""
 
+    def recursion_allowed(self, account: str, region: str, name: str) -> bool:
+        """Whether loops through the function are let go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Permit:

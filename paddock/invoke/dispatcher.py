@@ -7,11 +7,14 @@ use until it ends), so an admitted invocation runs in a task of its own.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from paddock.interfaces import Fleet
 from paddock.invoke.admission import Admission, Reservations
 from paddock.model import tenancy
+from paddock.model.errors import RecursiveInvocation
 from paddock.model.invocation import Invocation, InvocationResult
+from paddock.model.lineage import Lineage, with_lineage
 from paddock.model.quotas import Quotas
 
 
@@ -21,6 +24,7 @@ class Dispatcher:
     def __init__(self, fleet: Fleet, quotas: Quotas, reservations: Reservations) -> None:
         self._fleet = fleet
         self._admission = Admission(quotas, reservations)
+        self._reservations = reservations
         self._running: set[asyncio.Task[InvocationResult]] = set()
 
     def in_flight(self, account: str, region: str) -> int:
@@ -30,12 +34,14 @@ class Dispatcher:
     async def run(self, invocation: Invocation) -> InvocationResult:
         """Run it to its end. Raises TooManyRequests at once when the function, or its account, has no free permit.
 
-        A function error is a result; what the fleet raises (a ServiceError) is passed on.
+        A function error is a result; what the fleet raises (a ServiceError) is passed on. Raises RecursiveInvocation
+        when the function has been called too often in the chain that the trace header tells of.
         """
         version = invocation.version
         if version.tenant_isolation and not version.tenant_id:
             # Whoever invokes without naming a tenant (an event source, a URL) must not share what tenants leave behind.
             tenancy.for_tenant(version, "")
+        invocation = self._in_lineage(invocation)
         permit = self._admission.take(version.account, version.region, version.name)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[InvocationResult] = loop.create_future()
@@ -50,6 +56,16 @@ class Dispatcher:
         self._running.add(task)
         task.add_done_callback(ended)
         return await answer  # a caller who is cancelled gives up this future, not the task
+
+    def _in_lineage(self, invocation: Invocation) -> Invocation:
+        """The invocation with itself in the chain that it hands on."""
+        version, arn = invocation.version, invocation.version.function_arn
+        lineage = Lineage.of(invocation.trace_id)
+        if lineage.stops(arn):
+            if not self._reservations.recursion_allowed(version.account, version.region, version.name):
+                raise RecursiveInvocation(f"The function {arn} has been called in a recursive loop, which was stopped.")
+            return invocation
+        return replace(invocation, trace_id=with_lineage(invocation.trace_id, lineage.with_execution(arn)))
 
     async def drain(self) -> None:
         """Wait until nothing runs any more."""

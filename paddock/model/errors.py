@@ -8,6 +8,7 @@
     |-- InvalidRequestContent       400  the payload of an Invoke is not JSON
     |-- RequestEntityTooLarge       413  a body, zip or payload is over its limit
     |-- TooManyRequests             429  throttled; `Reason` says by which limit
+    |-- RecursiveInvocation         400  the function has called itself, through others, too often
     |-- PreconditionFailed          412  RevisionId does not match
     |-- CodeStorageExceeded         400  the account's code storage is full
     |-- AliasLimitExceeded          400  the function has as many aliases as it may have
@@ -97,6 +98,10 @@ class TooManyRequests(ClientError):
 
     def __init__(self, reason: str, message: str = INVOKE_MESSAGE) -> None:
         super().__init__(message, members={"Reason": reason})
+
+
+class RecursiveInvocation(ClientError):
+    code: str = "RecursiveInvocationException"
 
 
 class PreconditionFailed(ClientError):

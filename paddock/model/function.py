@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 
 from paddock.model.alias import Alias
+from paddock.model.event_invoke import EventInvokeConfig
 from paddock.model.permission import ResourcePolicy
 
 LATEST = "$LATEST"
@@ -106,6 +107,7 @@ class FunctionVersion:
     environment: Mapping[str, str] | None = None
     architecture: str = "x86_64"
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+    dead_letter_arn: str = ""
     layers: tuple[LayerUse, ...] = ()
     runtime_version_arn: str = ""
     tenant_isolation: bool = False
@@ -164,6 +166,7 @@ class Function:
     which a deleted version or function does not give back. reserved_concurrency: None for no reservation.
     code_signing: the ARN of a code signing configuration, or "".
     policies: by what each hangs on: "" for the function itself, a version's number, an alias's name.
+    event_invokes: by qualifier, `$LATEST` for none. recursion_allowed: whether loops through it are let go on.
     """
 
     latest: FunctionVersion
@@ -175,6 +178,8 @@ class Function:
     reserved_concurrency: int | None = None
     policies: Mapping[str, ResourcePolicy] = field(default_factory=dict)
     code_signing: str = ""
+    event_invokes: Mapping[str, EventInvokeConfig] = field(default_factory=dict)
+    recursion_allowed: bool = False
 
     def with_version(self, number: str, change: Callable[[FunctionVersion], FunctionVersion]) -> Function:
         """With one version changed in what does not make another build of it; of `$LATEST` what serves, too, if that

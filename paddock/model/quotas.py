@@ -21,6 +21,7 @@ class Quotas:
     package_entries_max: int = 150_000
     request_bytes_max: int = 70_167_211
     sync_payload_bytes_max: int = 6_291_456
+    async_payload_bytes_max: int = 1_048_576
     client_context_bytes_max: int = 3583
     environment_bytes_max: int = 4096
     function_name_chars_max: int = 64

@@ -202,7 +202,6 @@ UNSUPPORTED: Mapping[str, Mapping[str, Any]] = {
     "VpcConfig": {"VpcConfig": VPC},
     "Code.ImageUri": {"Code": {"ImageUri": "000000000000.dkr.ecr.us-east-1.amazonaws.com/x:1"}},
     "Code.S3Bucket": {"Code": {"S3Bucket": "bucket", "S3Key": "key"}},
-    "DeadLetterConfig": {"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:q"}},
     "TracingConfig": {"TracingConfig": {"Mode": "Active"}},
     "SnapStart": {"SnapStart": {"ApplyOn": "PublishedVersions"}},
     "KMSKeyArn": {"KMSKeyArn": "arn:aws:kms:us-east-1:000000000000:key/x"},
@@ -224,7 +223,7 @@ def test_a_setting_that_is_not_supported(aws: Any, unchanged: None, setting: str
         create(aws, **UNSUPPORTED[setting])
 
 
-@pytest.mark.parametrize("setting", ["VpcConfig", "DeadLetterConfig", "KMSKeyArn"])
+@pytest.mark.parametrize("setting", ["VpcConfig", "KMSKeyArn"])
 def test_a_setting_that_is_not_supported_in_an_update(aws: Any, standing: str, setting: str) -> None:
     with refused("NotImplementedException", f"^The setting {setting} is not supported by Paddock yet", 501):
         aws.update_function_configuration(FunctionName=standing, **UNSUPPORTED[setting])
@@ -242,12 +241,9 @@ def test_a_foreign_processor(aws: Any, unchanged: None, standing: str) -> None:
         create(aws, Architectures=[other])
 
 
-@pytest.mark.parametrize("operation", ["ListLayers", "ListEventSourceMappings", "ListCodeSigningConfigs"])
-def test_an_operation_that_is_not_implemented(aws: Any, operation: str) -> None:
-    method = {"ListLayers": aws.list_layers, "ListEventSourceMappings": aws.list_event_source_mappings}
-    call = method.get(operation, aws.list_code_signing_configs)
-    with refused("NotImplementedException", operation, 501):
-        call()
+def test_an_operation_that_is_not_implemented(aws: Any) -> None:
+    with refused("NotImplementedException", "ListCapacityProviders", 501):
+        aws.list_capacity_providers()
 
 
 @pytest.mark.parametrize(

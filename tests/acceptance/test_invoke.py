@@ -101,11 +101,6 @@ def test_dry_run(server: RunningServer, aws: Any, tool: Tool, name: str) -> None
         aws.invoke(FunctionName="never", InvocationType="DryRun")
 
 
-def test_event_invocations_are_refused_by_name(aws: Any, echo: str) -> None:
-    with refused("NotImplementedException", "InvocationType Event is not supported by Paddock yet", 501):
-        aws.invoke(FunctionName=echo, InvocationType="Event")
-
-
 def test_the_context_object(toolbox: Tool) -> None:
     do = """
 identity = context.identity

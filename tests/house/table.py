@@ -107,6 +107,10 @@ MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {
     ("paddock/control/catalogue.py", "_prepare"): "a function that stayed Pending for ever would hang its waiters",
     ("paddock/event_sources/poller.py", "_lane"): "a defect in a source must not end its mapping for good",
     ("paddock/front/app.py", "handle"): "the one place that renders errors, defects of ours too",
+    (
+        "paddock/invoke/consumer.py",
+        "_work",
+    ): "a defect of ours must not lose an event: it is logged and tried again",
     ("paddock/observe/logbook.py", "_drain"): "log lines that cannot be stored must not end the loop that stores",
     ("paddock/observe/logbook.py", "_retention_loop"): "a sweep that failed is tried again at the next interval",
     ("paddock/wire/http1_connection.py", "_serve"): "a defect in a handler must not take the connection's loop down",

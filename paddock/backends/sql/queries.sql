@@ -111,3 +111,22 @@ ON CONFLICT (arn) DO UPDATE SET document = excluded.document;
 
 -- name: code_signing_config_delete
 DELETE FROM code_signing_configs WHERE arn = :arn;
+
+-- name: function_documents_all
+-- Of every function, read once at start.
+SELECT account, region, name, kind, qualifier, document FROM function_documents;
+
+-- name: function_document_put
+-- Create or replace one.
+INSERT INTO function_documents (account, region, name, kind, qualifier, document)
+VALUES (:account, :region, :name, :kind, :qualifier, :document)
+ON CONFLICT (account, region, name, kind, qualifier) DO UPDATE SET document = excluded.document;
+
+-- name: function_document_delete
+-- Forget one.
+DELETE FROM function_documents
+WHERE account = :account AND region = :region AND name = :name AND kind = :kind AND qualifier = :qualifier;
+
+-- name: function_documents_delete
+-- Forget all of a function.
+DELETE FROM function_documents WHERE account = :account AND region = :region AND name = :name;

@@ -81,3 +81,15 @@ CREATE TABLE code_signing_configs (
     arn TEXT NOT NULL PRIMARY KEY,
     document TEXT NOT NULL
 ) WITHOUT ROWID;
+
+-- What belongs to one qualifier of a function and is neither a version nor an alias: event-invoke configurations
+-- (kind event_invoke), recursion (kind recursion, qualifier ''), ... A document's members are those of its noun.
+CREATE TABLE function_documents (
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    qualifier TEXT NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (account, region, name, kind, qualifier)
+) WITHOUT ROWID;

@@ -85,8 +85,8 @@ def load(directory: Traversable | None = None, *, parts: Sequence[str] = ("",)) 
 
 
 def load_catalogue() -> Statements:
-    """The main database: functions, IAM, and where events come from."""
-    return load(parts=("", "iam_", "events_"))
+    """The main database: functions, IAM, where events come from, and the queue, which commits together with all."""
+    return load(parts=("", "iam_", "events_", "queue_"))
 
 
 def load_logs() -> Statements:

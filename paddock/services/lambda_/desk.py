@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from paddock.control.catalogue import Catalogue
 from paddock.control.code_signing import CodeSigning
+from paddock.control.event_invokes import EventInvokes
 from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
 from paddock.interfaces import Clock, Ids
+from paddock.invoke.asynchronous import Asynchronous
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.model.arn import FunctionRef, parse_function_ref
 from paddock.model.quotas import Quotas
@@ -20,6 +22,7 @@ from paddock.services.service import Call
 class Desk:
     """code_url: where the zip with a digest can be downloaded (GetFunction's Code.Location).
 
+    sends_to: whether events can be sent to resources such as an ARN names.
     architecture: this machine's, x86_64 or arm64. runtimes: what the fleet can start. modelled_runtimes: the
     service model's enum of runtimes, from which an unknown one is told apart from one that is only missing here.
     runtime_version_arn: of a runtime's current version in a region; "" for one that is not here.
@@ -28,8 +31,11 @@ class Desk:
     catalogue: Catalogue
     permissions: Permissions
     signing: CodeSigning
+    event_invokes: EventInvokes
     dispatcher: Dispatcher
     mappings: Mappings
+    asynchronous: Asynchronous
+    sends_to: Callable[[str], bool]
     clock: Clock
     ids: Ids
     quotas: Quotas

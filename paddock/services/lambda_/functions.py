@@ -24,6 +24,7 @@ _SETTINGS = frozenset(
         "EphemeralStorage",
         "LoggingConfig",
         "Layers",
+        "DeadLetterConfig",
     }
 )
 _AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures", "Publish", "CodeSigningConfigArn", "TenancyConfig"}
@@ -48,6 +49,7 @@ async def create_function(desk: Desk, call: Call) -> Params:
     _check_runtime(desk, params)
     uses, signing = layers.uses_of(desk, call), params.get("CodeSigningConfigArn") or ""
     signer = await code_signing.checked(desk, signing, content, uses or ())
+    _check_dead_letters(desk, params)
     new = NewFunction(
         account=ref.account,
         region=ref.region,
@@ -110,6 +112,7 @@ def _every_version(desk: Desk, call: Call) -> Params:
 async def update_function_configuration(desk: Desk, call: Call) -> Params:
     params = call.params
     refuse_others(params, _AT_UPDATE)
+    _check_dead_letters(desk, params)
     if params.get("Runtime") is not None:
         _check_runtime(desk, params)
     ref, uses = ref_of(call), layers.uses_of(desk, call)
@@ -140,6 +143,13 @@ async def get_account_settings(desk: Desk, call: Call) -> Params:
         },
         "AccountUsage": {"TotalCodeSize": usage.code_bytes, "FunctionCount": usage.functions},
     }
+
+
+def _check_dead_letters(desk: Desk, params: Params) -> None:
+    """A queue or a topic, neither of them FIFO. Raises InvalidParameterValue."""
+    arn = (params.get("DeadLetterConfig") or {}).get("TargetArn", "")
+    if arn and (arn.split(":")[2:3] not in (["sqs"], ["sns"]) or arn.endswith(".fifo") or not desk.sends_to(arn)):
+        raise InvalidParameterValue(f"The provided dead letter target {arn} is not one that events can be sent to.")
 
 
 def _check_runtime(desk: Desk, params: Params) -> None:

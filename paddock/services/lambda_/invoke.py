@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import AsyncIterable
 
 import msgspec
 
-from paddock.model.errors import InvalidParameterValue, InvalidRequestContent, NotYet, RequestEntityTooLarge
+from paddock.model.errors import InvalidParameterValue, InvalidRequestContent, RequestEntityTooLarge
+from paddock.model.event_mode import QueuedEvent
 from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult, InvocationType
 from paddock.model.quotas import Quotas
 from paddock.model.tenancy import for_tenant
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.settings import refuse_others
-from paddock.services.service import Call, Reply
+from paddock.services.service import Call, Params, Reply
 
 _HONOURED = frozenset(
     {"FunctionName", "Qualifier", "InvocationType", "LogType", "ClientContext", "Payload", "TenantId"}
@@ -26,8 +28,6 @@ async def invoke(desk: Desk, call: Call) -> Reply:
     params = call.params
     refuse_others(params, _HONOURED)
     kind = InvocationType(params.get("InvocationType", InvocationType.REQUEST_RESPONSE.value))
-    if kind is InvocationType.EVENT:
-        raise NotYet("InvocationType Event is not supported by Paddock yet.")
     ref = ref_of(call)
     version = for_tenant(desk.catalogue.resolve(ref), params.get("TenantId", ""))
     payload = checked_payload(params.get("Payload") or b"{}", kind, desk.quotas)
@@ -36,6 +36,17 @@ async def invoke(desk: Desk, call: Call) -> Reply:
     trace_id = call.trace_id or f"Root=1-{int(now.timestamp()):08x}-{desk.ids.hex(24)};Sampled=0"
     if kind is InvocationType.DRY_RUN:
         return Reply({"StatusCode": 204}, (("X-Amzn-Trace-Id", trace_id),))
+    if kind is InvocationType.EVENT:
+        await desk.asynchronous.accept(
+            QueuedEvent(
+                request_id=call.request_id,
+                arn=ref.arn,
+                payload=payload,
+                trace_id=trace_id,
+                tenant_id=version.tenant_id,
+            )
+        )
+        return Reply({"StatusCode": 202}, (("X-Amzn-Trace-Id", trace_id),))
     tail = params.get("LogType") == "Tail"
     result = await desk.dispatcher.run(
         Invocation(
@@ -50,6 +61,28 @@ async def invoke(desk: Desk, call: Call) -> Reply:
         )
     )
     return _answer(result, version, trace_id, tail)
+
+
+async def invoke_async(desk: Desk, call: Call) -> Params:
+    """The old form of event mode."""
+    ref = ref_of(call)
+    for_tenant(desk.catalogue.resolve(ref), "")
+    sent = await _whole(call.params["InvokeArgs"], desk.quotas.async_payload_bytes_max)
+    payload = checked_payload(sent or b"{}", InvocationType.EVENT, desk.quotas)
+    await desk.asynchronous.accept(
+        QueuedEvent(request_id=call.request_id, arn=ref.arn, payload=payload, trace_id=call.trace_id)
+    )
+    return {"Status": 202}
+
+
+async def _whole(body: AsyncIterable[bytes], bytes_max: int) -> bytes:
+    """A body that comes in pieces; a little more than the limit when it is too long, for the check that follows."""
+    read = b""
+    async for piece in body:
+        read += piece
+        if len(read) > bytes_max:
+            break
+    return read
 
 
 def _answer(result: InvocationResult, version: FunctionVersion, trace_id: str, tail: bool) -> Reply:
@@ -68,7 +101,7 @@ def _answer(result: InvocationResult, version: FunctionVersion, trace_id: str, t
 
 def checked_payload(payload: bytes, kind: InvocationType, quotas: Quotas) -> bytes:
     """The payload, untouched. Raises RequestEntityTooLarge, or InvalidRequestContent when it is not JSON."""
-    limit = quotas.sync_payload_bytes_max
+    limit = quotas.async_payload_bytes_max if kind is InvocationType.EVENT else quotas.sync_payload_bytes_max
     if len(payload) > limit:
         raise RequestEntityTooLarge(
             f"{len(payload)} byte payload is too large for the {kind.value} invocation type (limit {limit} bytes)"

@@ -17,7 +17,6 @@ AS_BY_DEFAULT: Mapping[str, tuple[Any, ...]] = {
     "TracingConfig": ({"Mode": "PassThrough"},),
     "SnapStart": ({"ApplyOn": "None"},),
     "VpcConfig": (),
-    "DeadLetterConfig": (),
     "KMSKeyArn": (),
     "SourceKMSKeyArn": (),
     "FileSystemConfigs": (),

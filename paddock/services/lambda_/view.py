@@ -23,6 +23,7 @@ def change_of(params: Mapping[str, Any], layers: tuple[LayerUse, ...] | None = N
     """The settings that CreateFunction and UpdateFunctionConfiguration share. layers: looked up already."""
     environment = params.get("Environment")
     ephemeral = params.get("EphemeralStorage")
+    dead_letters = params.get("DeadLetterConfig")
     return Change(
         runtime=params.get("Runtime"),
         handler=params.get("Handler"),
@@ -34,6 +35,7 @@ def change_of(params: Mapping[str, Any], layers: tuple[LayerUse, ...] | None = N
         environment=None if environment is None else dict(environment.get("Variables") or {}),
         logging=_logging_change(params.get("LoggingConfig")),
         layers=layers,
+        dead_letter_arn=None if dead_letters is None else dead_letters.get("TargetArn", ""),
     )
 
 
@@ -76,6 +78,8 @@ def listed(version: FunctionVersion, arn: str) -> Members:
         "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
         "LoggingConfig": _logging(version.logging, version.log_group),
     }
+    if version.dead_letter_arn:
+        members["DeadLetterConfig"] = {"TargetArn": version.dead_letter_arn}
     if version.environment is not None:
         members["Environment"] = {"Variables": dict(version.environment)}
     if version.tenant_isolation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from paddock.invoke.dispatcher import Dispatcher
-from paddock.model.errors import InternalError, TooManyRequests
+from paddock.model.errors import InternalError, RecursiveInvocation, TooManyRequests
 from paddock.model.function import CodeArtifact, FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.quotas import Quotas
@@ -59,12 +60,16 @@ class FakeReservations:
 
     def __init__(self, **functions: int) -> None:
         self.functions = dict(functions)
+        self.loops: set[str] = set()
 
     def reserved(self, account: str, region: str, name: str) -> int | None:
         return self.functions.get(name)
 
     def reserved_by_all(self, account: str, region: str) -> int:
         return sum(self.functions.values())
+
+    def recursion_allowed(self, account: str, region: str, name: str) -> bool:
+        return name in self.loops
 
 
 RESULT = InvocationResult(payload=b"1", executed_version="$LATEST")
@@ -91,7 +96,7 @@ def test_a_result_is_passed_on_and_the_permit_returned() -> None:
         assert dispatcher.in_flight("000000000000", "us-east-1") == 1
         fleet.ends[0].set_result(RESULT)
         assert await task is RESULT
-        assert fleet.seen == [INVOCATION]
+        assert [replace(one, trace_id="") for one in fleet.seen] == [INVOCATION]
         assert dispatcher.in_flight("000000000000", "us-east-1") == 0
 
     asyncio.run(story())
@@ -235,3 +240,31 @@ async def started_all(dispatcher: Dispatcher, fleet: FakeFleet, count: int) -> l
     await turns()
     assert len(fleet.ends) == before + count
     return tasks
+
+
+def test_a_chain_of_sixteen_executions_is_stopped_before_the_next() -> None:
+    async def story() -> None:
+        fleet, known = FakeFleet(), FakeReservations()
+        dispatcher = Dispatcher(fleet, Quotas(), known)
+        trace_id = "Root=1-00000000-000000000000000000000000;Sampled=0"
+        for number in range(16):
+            task = asyncio.ensure_future(dispatcher.run(replace(INVOCATION, trace_id=trace_id)))
+            await turns()
+            trace_id = fleet.seen[-1].trace_id
+            assert re.fullmatch(rf"Root=\S+;Sampled=0;Lineage={number + 1}:[0-9a-f]{{8}}:{number}", trace_id)
+            fleet.ends[-1].set_result(RESULT)
+            assert await task is RESULT
+        with pytest.raises(RecursiveInvocation):
+            await dispatcher.run(replace(INVOCATION, trace_id=trace_id))
+        assert dispatcher.in_flight("000000000000", "us-east-1") == 0
+        other = replace(INVOCATION, trace_id=trace_id, version=replace(VERSION, name="g"))
+        task = asyncio.ensure_future(dispatcher.run(other))
+        known.loops.add("f")
+        again = asyncio.ensure_future(dispatcher.run(replace(INVOCATION, trace_id=trace_id)))
+        await turns()
+        for end in fleet.ends[-2:]:
+            end.set_result(RESULT)
+        assert await task is RESULT
+        assert await again is RESULT
+
+    asyncio.run(story())

@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 
 from paddock.control.code_signing import CodeSigning
+from paddock.control.event_invokes import EventInvokes
 from paddock.control.permissions import Permissions
+from paddock.invoke.asynchronous import Asynchronous
 from paddock.invoke.dispatcher import Dispatcher
+from paddock.invoke.outbox import Outbox
+from paddock.invoke.targets import TargetTable
 from paddock.model.caller import Caller
 from paddock.model.errors import (
     InvalidParameterValue,
@@ -33,6 +37,7 @@ from paddock.services.service import Call, Reply, operations_of
 from paddock.wire.constraints import violations
 from paddock.wire.protocol import serialize
 from paddock.wire.service import load_service
+from tests.support.queue import MemoryQueue
 from tests.support.shapes import misfits
 from tests.unit.control.world import ACCOUNT, REGION, ROLE, World, package, play, ref
 
@@ -70,14 +75,31 @@ class Client:
     def __init__(self, world: World, caller: Caller | None = None, signing: CodeSigning | None = None) -> None:
         self.world = world
         self.caller = caller or Caller(account=ACCOUNT, region=REGION)
+        permissions = Permissions(world.catalogue, world.ids)
+        dispatcher = Dispatcher(world.fleet, world.quotas, world.catalogue)
+        event_invokes = EventInvokes(world.catalogue, permissions, world.clock)
+        self.queue = MemoryQueue(world.clock)
+        self.outbox = Outbox(self.queue, TargetTable(), world.clock, world.ids)
         self.desk = Desk(
             catalogue=world.catalogue,
-            permissions=Permissions(world.catalogue, world.ids),
             signing=signing
             or CodeSigning(
                 store=world.store, publishers=NoPublishers(), clock=world.clock, ids=world.ids, quotas=world.quotas
             ),
-            dispatcher=Dispatcher(world.fleet, world.quotas, world.catalogue),
+            permissions=permissions,
+            event_invokes=event_invokes,
+            dispatcher=dispatcher,
+            asynchronous=Asynchronous(
+                store=world.store,
+                queue=self.queue,
+                outbox=self.outbox,
+                dispatcher=dispatcher,
+                functions=event_invokes,
+                clock=world.clock,
+                ids=world.ids,
+                quotas=world.quotas,
+            ),
+            sends_to=lambda arn: ":kinesis:" not in arn,
             mappings=world.mappings,
             clock=world.clock,
             ids=world.ids,
@@ -221,7 +243,6 @@ REFUSED: dict[str, Any] = {
         }
     ],
     "VpcConfig": {"SubnetIds": ["subnet-1"]},
-    "DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:q"},
     "KMSKeyArn": "arn:aws:kms:us-east-1:000000000000:key/1",
     "ImageConfig": {"Command": ["x"]},
     "DurableConfig": {"ExecutionTimeout": 10},
@@ -455,7 +476,8 @@ def test_invoke_passes_everything_on_and_answers_as_aws_does(tmp_path: Path) -> 
         assert seen.version == client.world.catalogue.get(ref()).latest
         assert (seen.request_id, seen.invoked_arn) == ("the-request", f"{ARN}:$LATEST")
         assert (seen.payload, seen.client_context) == (payload, '{"custom": {"a": 1}}')
-        assert (seen.trace_id, seen.tail) == ("Root=1-2-3;Sampled=1", True)
+        assert seen.trace_id.startswith("Root=1-2-3;Sampled=1;Lineage=1:")
+        assert seen.tail
 
     tell(tmp_path, story)
 
@@ -469,7 +491,7 @@ def test_invoke_without_anything(tmp_path: Path) -> None:
         assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Sampled=0", answer.headers["x-amzn-trace-id"])
         (seen,) = client.world.fleet.invocations
         assert (seen.payload, seen.client_context, seen.tail, seen.invoked_arn) == (b"{}", "", False, ARN)
-        assert seen.trace_id == answer.headers["x-amzn-trace-id"]
+        assert seen.trace_id.startswith(answer.headers["x-amzn-trace-id"] + ";Lineage=1:")
 
     tell(tmp_path, story)
 
@@ -502,7 +524,6 @@ def test_a_dry_run_runs_nothing(tmp_path: Path) -> None:
 def test_what_an_invoke_refuses(tmp_path: Path) -> None:
     async def story(client: Client) -> None:
         await client.created()
-        assert "Event" in await refusal(client("Invoke", FunctionName="f", InvocationType="Event"), NotYet)
         durable = client("Invoke", FunctionName="f", DurableExecutionName="d")
         assert "DurableExecutionName" in await refusal(durable, NotYet)
         both = client("Invoke", FunctionName="f:1", Qualifier="2")
