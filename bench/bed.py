@@ -67,6 +67,11 @@ class Bed:
         self._until(is_so, f"not {cells} cells and {environments} environments")
 
     @staticmethod
+    def alive(connection: Connection) -> int:
+        """Environments that live now, idle ones too."""
+        return int(json.loads(connection.get("/health"))["environments"])
+
+    @staticmethod
     def _until(is_so: Any, complaint: str) -> None:
         deadline = time.monotonic() + TIMEOUT_S
         while not is_so():

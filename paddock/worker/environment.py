@@ -168,6 +168,8 @@ class Environment:
             assigning = asyncio.ensure_future(assignment)
             assigning.add_done_callback(_retrieve)  # what comes before it may fail, and nobody wait for it
             self._stop_serving = await self._serve(self._http, self._sandbox, version)
+            if self.is_ending:
+                raise SandboxFailed("it was ended before it started")
             await self._connect()
             await assigning
             if self.is_ending:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import uvloop
 
 from paddock.interfaces import SandboxFailed
 from paddock.model.environment import EnvironmentState, IllegalTransition
@@ -550,6 +551,81 @@ def test_a_busy_function_is_never_frozen() -> None:
             assert sandbox.calls == ["assign"]
 
     run(main)
+
+
+def test_the_timer_of_an_earlier_event_does_not_end_a_later_one() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        release = asyncio.Event()
+
+        async def waits(sandbox: FakeSandbox, runtime: Runtime, request_id: str) -> None:
+            await release.wait()
+            await answers(sandbox, runtime, request_id)
+
+        async with environment(playing(answers, waits)) as (made, _):
+            await made.start()
+            await made.invoke(invocation("r-1"))
+            timer = made._late_timer
+            assert timer is not None, "it stays for the next event"
+            second = asyncio.ensure_future(made.invoke(invocation("r-2")))
+            await settle()
+            assert made._late_timer is timer
+            timer.cancel()
+            made._consider_lateness()  # as when it fires: the first event's time is over, the second's is not
+            assert not second.done()
+            again = made._late_timer
+            assert again is not None
+            assert loop.time() < again.when() <= loop.time() + made.version.timeout_s
+            release.set()
+            assert (await second).payload == b'"fine"'
+
+    run(main)
+
+
+def test_memory_is_asked_for_after_a_while_and_after_long_events() -> None:
+    async def main() -> None:
+        clock = FakeClock()
+
+        def taking(seconds: float) -> Callable[[FakeSandbox, Runtime, str], Awaitable[None]]:
+            async def step(sandbox: FakeSandbox, runtime: Runtime, request_id: str) -> None:
+                clock.seconds += seconds
+                sandbox.peak_bytes += 10 << 20
+                await answers(sandbox, runtime, request_id)
+
+            return step
+
+        async with environment(playing(taking(0.001), taking(0.001), taking(0.006)), clock=clock) as (made, _):
+            await made.start()
+            clock.seconds += 1
+            used = [(await made.invoke(invocation(f"r-{number}"))).memory_used_mb for number in range(3)]
+            assert used == [40, 40, 60], "the second is short and follows at once"
+
+    run(main)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_sandbox_that_goes_while_its_channel_is_being_connected(turns: int) -> None:
+    """On uvloop, whose transports take charge of their socket in several steps: none may lose it to another hand."""
+
+    async def main() -> None:
+        before = open_descriptors()
+        async with environment() as (made, sandbox):
+            starting = asyncio.ensure_future(made.start())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            sandbox.die()
+            await asyncio.wait((starting,))
+            if starting.exception() is not None:
+                assert isinstance(starting.exception(), SandboxFailed)
+            await until(lambda: made.state is State.TERMINATED)
+        # libuv keeps one in reserve, from its first stream on
+        await until(lambda: all(what == "/dev/null" for _, what in open_descriptors() - before))
+
+    async def whole() -> None:
+        async with asyncio.timeout(20):
+            await main()
+
+    uvloop.run(whole())
 
 
 # -- the table ------------------------------------------------------------------------------------------------------
