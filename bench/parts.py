@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bench import cold, idle, trace, warm
+from bench import cold, idle, schedules, trace, warm
 from bench.figures import Row
 
 N, N_QUICK = 200, 30
@@ -14,6 +14,7 @@ PARTS: Mapping[str, Callable[[bool], Sequence[Row]]] = {
     "rate": lambda quick: [cold.creation_rate(N_QUICK if quick else N)],
     "warm": lambda quick: warm.rows(N_QUICK, 3, 0.5) if quick else warm.rows(2000, 5, 2.0),
     "trace": lambda quick: trace.rows(60, 2.0) if quick else trace.rows(150, 3.0),
+    "schedules": lambda quick: schedules.rows(1000 if quick else 10_000),
     "sleepers": lambda quick: cold.sleepers(200, 10.0) if quick else cold.sleepers(1000, 30.0),
     "idle": lambda quick: idle.rows(100, 10.0, 5.0) if quick else idle.rows(3000, 90.0, 20.0),
 }

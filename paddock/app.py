@@ -35,24 +35,29 @@ from paddock.cli.sign import DIRECTORY as SIGNING
 from paddock.config import Config
 from paddock.control.catalogue import Catalogue
 from paddock.control.code_signing import CodeSigning
+from paddock.control.event_buses import Buses
 from paddock.control.event_invokes import EventInvokes
 from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
+from paddock.control.schedules import Schedules
 from paddock.event_sources.invoking import FunctionInvoker
 from paddock.event_sources.poller import Supervisor
-from paddock.event_sources.sqs import SqsSource, SqsSources
+from paddock.event_sources.schedule import Ticker
+from paddock.event_sources.sqs import Api, GivingBack, SqsSource, SqsSources
 from paddock.front.access import AccessRecord
 from paddock.front.app import Front, FrontSettings
 from paddock.front.downloads import Downloads
-from paddock.interfaces import Clock, Ids, Store
+from paddock.interfaces import Clock, Ids, Store, Tx
 from paddock.invoke.asynchronous import Asynchronous
 from paddock.invoke.dispatcher import Dispatcher
-from paddock.invoke.outbox import Outbox
+from paddock.invoke.outbox import DeadLetter, Outbox, RetryPolicy
 from paddock.invoke.targets import TargetTable
+from paddock.model.delivery import TargetEvent
 from paddock.model.errors import NotYet
+from paddock.model.event_bus import Delivering
 from paddock.model.quotas import PROFILES, Quotas
 from paddock.observe.logbook import LogBook, LogBookLimits
-from paddock.services import SERVICES, iam, lambda_, logs, sts
+from paddock.services import SERVICES, events, iam, lambda_, logs, scheduler, sts
 from paddock.services.service import Mount
 from paddock.wire.http1 import HttpLimits, HttpServer
 from paddock.wire.service import load_service
@@ -239,6 +244,41 @@ class EventMode:
         await self.outbox.stop()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """EventBridge and its Scheduler, and the clock that fires both's schedules."""
+
+    buses: Buses
+    schedules: Schedules
+    ticker: Ticker
+
+    @classmethod
+    def of(cls, store: SqliteStore, event_mode: EventMode, clock: Clock, ids: Ids) -> Events:
+        def send(tx: Tx, event: TargetEvent, delivering: Delivering) -> None:
+            policy = RetryPolicy(attempts_max=delivering.attempts_max + 1, age_s_max=float(delivering.age_s_max))
+            arn = delivering.dead_letter_arn
+            event_mode.outbox.put(tx, event, policy=policy, dead_letter=DeadLetter(target_arn=arn) if arn else None)
+
+        def ticked() -> None:
+            ticker.planned()
+
+        buses = Buses(store=store, send=send, clock=clock, ids=ids, ticked=ticked)
+        schedules = Schedules(store=store, send=send, clock=clock, ids=ids, ticked=ticked)
+        ticker = Ticker(store, {"rule": buses, "schedule": schedules}, clock)
+        event_mode.targets.add("events", buses.receive)
+        return cls(buses=buses, schedules=schedules, ticker=ticker)
+
+    def desks(self, clock: Clock, ids: Ids) -> dict[str, Any]:
+        return {
+            "events": events.Desk(buses=self.buses, clock=clock, ids=ids),
+            "scheduler": scheduler.Desk(schedules=self.schedules, clock=clock),
+        }
+
+    async def start(self) -> None:
+        await self.buses.start()
+        self.ticker.start()
+
+
 class App:
     """Everything that lives as long as the server. `wire_up` builds and starts it in order, `stop` undoes that."""
 
@@ -249,6 +289,7 @@ class App:
         dispatcher: Dispatcher,
         pollers: Supervisor,
         event_mode: EventMode,
+        bridge: Events,
         catalogue: Catalogue,
         signing: CodeSigning,
         worker: Worker,
@@ -260,6 +301,7 @@ class App:
         self._dispatcher = dispatcher
         self._pollers = pollers
         self._event_mode = event_mode
+        self._bridge = bridge
         self._catalogue = catalogue
         self._signing = signing
         self._worker = worker
@@ -286,6 +328,7 @@ class App:
         event_invokes = EventInvokes(catalogue, permissions, clock)
         mappings, pollers = _event_sources(config, store, catalogue, dispatcher, clock, ids)
         event_mode = EventMode.of(store, dispatcher, event_invokes, clock, ids, quotas)
+        bridge = Events.of(store, event_mode, clock, ids)
         downloads = Downloads(base_url=start.endpoint, key=bytes.fromhex(ids.hex(64)), blobs=blobs, clock=clock)
         desks = {
             "lambda": _lambda_desk(
@@ -304,22 +347,16 @@ class App:
                 code_url=downloads.url,
                 runtime_version_arn=worker.runtime_version_arn,
             ),
+            **bridge.desks(clock, ids),
             "sts": sts.Desk(),
             "iam": iam.Desk(store=store, clock=clock, ids=ids, managed=iam.load_managed()),
             "logs": logs.Desk(store=log_store, book=book, clock=clock),
         }
-        front = Front(
-            [Mount(service, desks[service.name]) for service in SERVICES],
-            _front_settings(config),
-            new_id=ids.uuid,
-            health=lambda: _health(start, worker),
-            record=_record,
-            monotonic=clock.monotonic,
-            code_downloads=downloads,
-        )
+        front = _front(start, desks, downloads, worker, clock, ids)
         await catalogue.start()
         await mappings.start()
         await event_mode.start()
+        await bridge.start()
         pollers.start()
         server = await HttpServer.start(front.handle, [start.listener], limits=limits, now=clock.now)
         return cls(
@@ -327,6 +364,7 @@ class App:
             dispatcher=dispatcher,
             pollers=pollers,
             event_mode=event_mode,
+            bridge=bridge,
             catalogue=catalogue,
             signing=signing,
             worker=worker,
@@ -338,6 +376,7 @@ class App:
     async def stop(self) -> None:
         """No new requests; running ones may end; then what they need, in the order of need."""
         await self._server.close(DRAIN_S)
+        await self._bridge.ticker.stop()
         await self._event_mode.stop()
         try:
             async with asyncio.timeout(DRAIN_S):
@@ -419,21 +458,36 @@ def _quotas(config: Config) -> Quotas:
     return dataclasses.replace(PROFILES[config.quotas], concurrency_max=config.concurrency_limit)
 
 
-def _sqs_api(config: Config) -> AwsApi | _NoSqs:
+def _sqs_api(config: Config) -> Api:
     """The SQS that event source mappings read from."""
     if not config.sqs_endpoint:
         return _NoSqs()
-    return AwsApi(
+    outside = AwsApi(
         "sqs",
         endpoint=config.sqs_endpoint,
         access_key_id=config.external_access_key_id,
         secret_access_key=config.external_secret_access_key,
     )
+    return GivingBack(outside)
 
 
 def _log_limits(config: Config) -> LogBookLimits:
     return LogBookLimits(
         buffer_bytes_max=config.log_buffer_bytes_max, flush_interval_s=config.log_flush_interval_ms / 1000
+    )
+
+
+def _front(
+    start: Start, desks: Mapping[str, Any], downloads: Downloads, worker: Worker, clock: Clock, ids: Ids
+) -> Front:
+    return Front(
+        [Mount(service, desks[service.name]) for service in SERVICES],
+        _front_settings(start.config),
+        new_id=ids.uuid,
+        health=lambda: _health(start, worker),
+        record=_record,
+        monotonic=clock.monotonic,
+        code_downloads=downloads,
     )
 
 

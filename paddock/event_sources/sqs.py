@@ -41,6 +41,41 @@ class Api(Protocol):
         """Raises ServiceError with the code of the service."""
 
 
+class GivingBack:
+    """An Api over one whose calls go on when nobody waits for them any more, as those of a client in a thread do.
+
+    A long poll that was interrupted may still take messages: these are shown again at once, instead of after the
+    visibility timeout. Their receive count has grown by one.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._orphans: set[asyncio.Task[None]] = set()
+
+    async def __call__(
+        self, operation: str, params: Mapping[str, Any], *, account: str, region: str
+    ) -> Mapping[str, Any]:
+        task = asyncio.ensure_future(self._api(operation, params, account=account, region=region))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if operation == "ReceiveMessage":
+                orphan = asyncio.ensure_future(self._give_back(task, params["QueueUrl"], account, region))
+                self._orphans.add(orphan)
+                orphan.add_done_callback(self._orphans.discard)
+            raise
+
+    async def _give_back(self, task: asyncio.Future[Mapping[str, Any]], url: str, account: str, region: str) -> None:
+        try:
+            messages = (await task).get("Messages") or ()
+            for entries in _entries([message["ReceiptHandle"] for message in messages]):
+                timed = [{**entry, "VisibilityTimeout": 0} for entry in entries]
+                params = {"QueueUrl": url, "Entries": timed}
+                await self._api("ChangeMessageVisibilityBatch", params, account=account, region=region)
+        except ServiceError:
+            return  # they come again all the same, only later
+
+
 class SqsSources:
     """control.mappings.Sources: looks at a queue before it is mapped."""
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from paddock.services import iam, lambda_, logs, sts
+from paddock.services import events, iam, lambda_, logs, scheduler, sts
 from paddock.services.service import Service
 
-SERVICES: tuple[Service, ...] = (lambda_.SERVICE, sts.SERVICE, iam.SERVICE, logs.SERVICE)
+SERVICES: tuple[Service, ...] = (
+    lambda_.SERVICE,
+    sts.SERVICE,
+    iam.SERVICE,
+    logs.SERVICE,
+    events.SERVICE,
+    scheduler.SERVICE,
+)

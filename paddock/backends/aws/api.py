@@ -1,15 +1,15 @@
 """A service at an external, AWS-compatible endpoint, called by its operations: botocore is the client, in threads.
 
-A long poll holds its thread for up to 20 seconds, so the calls have threads of their own. Repeating is left to the
-caller, who knows what may be repeated.
+A long poll holds its thread for up to 20 seconds, so each call has a thread of its own, which ends with the process
+without being waited for. Repeating is left to the caller, who knows what may be repeated.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from botocore.client import BaseClient
 from botocore.config import Config
@@ -17,6 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from paddock.model.errors import ServiceError
+
+T = TypeVar("T")
 
 THREADS_MAX = 256
 CONNECT_TIMEOUT_S = 5
@@ -33,21 +35,18 @@ class AwsApi:
         self._session = Session()
         self._clients: dict[str, BaseClient] = {}
         self._lock = asyncio.Lock()
-        self._threads = ThreadPoolExecutor(max_workers=THREADS_MAX, thread_name_prefix=f"paddock-{service}")
+        self._free = asyncio.Semaphore(THREADS_MAX)
 
     async def __call__(
         self, operation: str, params: Mapping[str, Any], *, account: str, region: str
     ) -> Mapping[str, Any]:
         """Raises ServiceError, with code ServiceUnavailable when there is no answer at all."""
-        loop = asyncio.get_running_loop()
         try:
             async with self._lock:
                 if region not in self._clients:
-                    self._clients[region] = await loop.run_in_executor(self._threads, self._client, region)
+                    self._clients[region] = await self._in_thread(lambda: self._client(region))
             client = self._clients[region]
-            answer: Mapping[str, Any] = await loop.run_in_executor(
-                self._threads, client._make_api_call, operation, dict(params)
-            )
+            answer: Mapping[str, Any] = await self._in_thread(lambda: client._make_api_call(operation, dict(params)))
         except ClientError as error:
             told = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
@@ -63,9 +62,27 @@ class AwsApi:
             ) from error
         return answer
 
-    def close(self) -> None:
-        """Waits for no call: what is under way ends with the process."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """What `work` gives. Cancelled, it goes on in its thread and nobody hears of it."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def tell(outcome: Callable[[], None]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(lambda: None if future.done() else outcome())
+
+        def run() -> None:
+            try:
+                value = work()
+            except (ClientError, BotoCoreError, OSError) as error:
+                failure = error
+                tell(lambda: future.set_exception(failure))
+            else:
+                tell(lambda: future.set_result(value))
+
+        async with self._free:
+            threading.Thread(target=run, daemon=True, name=f"paddock-{self._service}").start()
+            return await future
 
     def _client(self, region: str) -> BaseClient:
         return self._session.create_client(

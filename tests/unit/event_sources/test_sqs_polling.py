@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddock.event_sources.poller import Runner
-from paddock.event_sources.sqs import SqsSource, SqsSources, shaped
+from paddock.event_sources.sqs import GivingBack, Queue, SqsSource, SqsSources, shaped
 from paddock.model.errors import InvalidParameterValue, ServiceError, TooManyRequests
 from paddock.model.event_source import EventSourceMapping
 from tests.unit.event_sources.simulation import ARN, FakeInvoker, FakeSqs, SimulatedClock, mapping, settle
@@ -295,6 +295,23 @@ def test_the_event_is_as_aws_writes_it() -> None:
         "eventSourceARN": ARN,
         "awsRegion": "us-east-1",
     }
+
+
+def test_what_an_interrupted_poll_takes_is_given_back() -> None:
+    async def story() -> None:
+        clock = SimulatedClock()
+        sqs = FakeSqs(clock)
+        queue = Queue(GivingBack(sqs), mapping())
+        reading = asyncio.ensure_future(queue.receive(10, 20, None))
+        await clock.pass_time(1)
+        reading.cancel()
+        await settle()
+        assert reading.cancelled()
+        sqs.send("a")
+        await clock.pass_time(1)
+        assert [(m.received, m.visible_at <= clock.seconds) for m in sqs.messages] == [(1, True)]
+
+    asyncio.run(story())
 
 
 def test_a_queue_is_looked_at_before_it_is_mapped() -> None:

@@ -105,6 +105,7 @@ class Client:
         return Request(
             method=made["method"],
             path=made["url_path"],
+            query=urlencode(made["query_string"], doseq=True),
             headers=Headers(list(made["headers"].items())),
             body=body.encode() if isinstance(body, str) else body,
         )
@@ -115,7 +116,11 @@ class Client:
             members=error.members, request_id="r-1",
         )  # fmt: skip
         assert isinstance(response.body, bytes)
-        answer = {"status_code": response.status, "headers": dict(response.headers), "body": response.body}
+        answer = {
+            "status_code": response.status,
+            "headers": {name.lower(): value for name, value in response.headers},
+            "body": response.body,
+        }
         found = create_parser(self.model.protocol).parse(answer, None)["Error"]
         return Refused(found["Code"], found["Message"])
 
