@@ -122,11 +122,11 @@ _RAISES = Kind(
 )
 _LATE = Kind(
     name="late",
-    code=_failing("time.sleep(10)"),
+    code=_failing("time.sleep(30)"),
     fails=0.06,
     error_type="Sandbox.Timedout",
-    message="Task timed out after 1.00 seconds",
-    settings={"Timeout": 1, "MemorySize": 1769},
+    message="Task timed out after 3.00 seconds",
+    settings={"Timeout": 3, "MemorySize": 1769},  # of the shortest a second, a busy machine needs more for any event
 )
 _HOG = Kind(
     name="hog",
