@@ -39,6 +39,8 @@ provider "aws" {
     iam    = var.endpoint
     sts    = var.endpoint
     logs   = var.endpoint
+    cloudwatchevents = var.endpoint
+    scheduler        = var.endpoint
   }
 }
 
@@ -106,6 +108,61 @@ resource "aws_lambda_permission" "bucket" {
   principal      = "s3.amazonaws.com"
   source_arn     = "arn:aws:s3:::pictures"
   source_account = "000000000000"
+}
+
+resource "aws_cloudwatch_event_bus" "bus" {
+  name        = "terraformed"
+  description = "orders"
+  tags        = { Team = "blue" }
+}
+
+resource "aws_cloudwatch_event_rule" "orders" {
+  name           = "orders"
+  event_bus_name = aws_cloudwatch_event_bus.bus.name
+  event_pattern  = jsonencode({ source = ["shop"], detail = { total = [{ numeric = [">", 100] }] } })
+}
+
+resource "aws_cloudwatch_event_target" "function" {
+  rule           = aws_cloudwatch_event_rule.orders.name
+  event_bus_name = aws_cloudwatch_event_bus.bus.name
+  target_id      = "function"
+  arn            = aws_lambda_function.function.arn
+  input_transformer {
+    input_paths    = { total = "$.detail.total" }
+    input_template = <<-END
+      {"total": <total>}
+    END
+  }
+  retry_policy {
+    maximum_retry_attempts       = 3
+    maximum_event_age_in_seconds = 600
+  }
+}
+
+resource "aws_cloudwatch_event_rule" "nightly" {
+  name                = "nightly"
+  schedule_expression = "cron(0 3 * * ? *)"
+  state               = "DISABLED"
+}
+
+resource "aws_scheduler_schedule_group" "group" {
+  name = "terraformed"
+}
+
+resource "aws_scheduler_schedule" "weekly" {
+  name                         = "weekly"
+  group_name                   = aws_scheduler_schedule_group.group.name
+  schedule_expression          = "cron(0 9 ? * MON *)"
+  schedule_expression_timezone = "Europe/Berlin"
+  flexible_time_window {
+    mode                      = "FLEXIBLE"
+    maximum_window_in_minutes = 15
+  }
+  target {
+    arn      = aws_lambda_function.function.arn
+    role_arn = aws_iam_role.role.arn
+    input    = jsonencode({ report = true })
+  }
 }
 """
 
@@ -181,3 +238,7 @@ def test_a_configuration_is_applied_found_unchanged_and_destroyed(
     assert "terraformed" not in [one["LayerName"] for one in aws.list_layers()["Layers"]]
     groups = server.client("logs").describe_log_groups(logGroupNamePrefix="/terraformed")["logGroups"]
     assert groups == []
+    buses = server.client("events").list_event_buses()["EventBuses"]
+    assert "terraformed" not in [bus["Name"] for bus in buses]
+    groups = server.client("scheduler").list_schedule_groups()["ScheduleGroups"]
+    assert "terraformed" not in [group["Name"] for group in groups]
