@@ -53,12 +53,11 @@ from paddock.invoke.dispatcher import Dispatcher
 from paddock.invoke.outbox import DeadLetter, Outbox, RetryPolicy
 from paddock.invoke.targets import TargetTable
 from paddock.model.delivery import TargetEvent
-from paddock.model.errors import NotYet
 from paddock.model.event_bus import Delivering
 from paddock.model.quotas import PROFILES, Quotas
 from paddock.observe.logbook import LogBook, LogBookLimits
-from paddock.services import SERVICES, events, iam, lambda_, logs, scheduler, sts
-from paddock.services.service import Mount
+from paddock.services import SERVICES, events, iam, lambda_, logs, scheduler, sqs, sts
+from paddock.services.service import InProcess, Mount
 from paddock.wire.http1 import HttpLimits, HttpServer
 from paddock.wire.service import load_service
 from paddock.worker.code import CodeStore
@@ -326,9 +325,11 @@ class App:
         dispatcher = Dispatcher(worker, quotas, catalogue)
         permissions = Permissions(catalogue, ids)
         event_invokes = EventInvokes(catalogue, permissions, clock)
-        mappings, pollers = _event_sources(config, store, catalogue, dispatcher, clock, ids)
         event_mode = EventMode.of(store, dispatcher, event_invokes, clock, ids, quotas)
         bridge = Events.of(store, event_mode, clock, ids)
+        queues = await sqs.Desk.open(store=store, clock=clock, ids=ids, base_url=start.endpoint)
+        event_mode.targets.add("sqs", lambda event: queues.send(event, sqs.send))
+        mappings, pollers = _event_sources(config, store, catalogue, dispatcher, queues, clock, ids)
         downloads = Downloads(base_url=start.endpoint, key=bytes.fromhex(ids.hex(64)), blobs=blobs, clock=clock)
         desks = {
             "lambda": _lambda_desk(
@@ -348,6 +349,7 @@ class App:
                 runtime_version_arn=worker.runtime_version_arn,
             ),
             **bridge.desks(clock, ids),
+            "sqs": queues,
             "sts": sts.Desk(),
             "iam": iam.Desk(store=store, clock=clock, ids=ids, managed=iam.load_managed()),
             "logs": logs.Desk(store=log_store, book=book, clock=clock),
@@ -419,15 +421,6 @@ async def _code_signing(config: Config, store: Store, clock: Clock, ids: Ids) ->
     return signing
 
 
-class _NoSqs:
-    """Stands where no SQS is configured."""
-
-    async def __call__(
-        self, operation: str, params: Mapping[str, Any], *, account: str, region: str
-    ) -> Mapping[str, Any]:
-        raise NotYet("Queues of Paddock's own (EventSourceArn) are not supported yet: set sqs_endpoint.")
-
-
 def _lambda_desk(**handed: Any) -> lambda_.Desk:
     """Lambda's desk: what was made for it, and what only the machine and the service model know."""
     return lambda_.Desk(
@@ -438,10 +431,16 @@ def _lambda_desk(**handed: Any) -> lambda_.Desk:
 
 
 def _event_sources(
-    config: Config, store: Store, catalogue: Catalogue, dispatcher: Dispatcher, clock: Clock, ids: Ids
+    config: Config,
+    store: Store,
+    catalogue: Catalogue,
+    dispatcher: Dispatcher,
+    queues: sqs.Desk,
+    clock: Clock,
+    ids: Ids,
 ) -> tuple[Mappings, Supervisor]:
     """The catalogue of event source mappings, and what polls for them."""
-    sqs_api = _sqs_api(config)
+    sqs_api = _sqs_api(config, queues, ids)
     mappings = Mappings(
         store=store, catalogue=catalogue, sources=SqsSources(sqs_api), clock=clock, ids=ids, quotas=_quotas(config)
     )
@@ -458,10 +457,10 @@ def _quotas(config: Config) -> Quotas:
     return dataclasses.replace(PROFILES[config.quotas], concurrency_max=config.concurrency_limit)
 
 
-def _sqs_api(config: Config) -> Api:
-    """The SQS that event source mappings read from."""
+def _sqs_api(config: Config, desk: sqs.Desk, ids: Ids) -> Api:
+    """The SQS that event source mappings read from: Paddock's own, unless another is named."""
     if not config.sqs_endpoint:
-        return _NoSqs()
+        return InProcess(Mount(sqs.SERVICE, desk), load_service("sqs").operation_names, ids.uuid)
     outside = AwsApi(
         "sqs",
         endpoint=config.sqs_endpoint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from xml.sax.saxutils import escape
 
 from paddock.model.errors import ServiceError
@@ -16,7 +17,7 @@ def error_response(
 ) -> Response:
     """The error in the service's protocol; without a service, in the shape that most clients of such a request read."""
     if service is not None:
-        return serialize_error(
+        response = serialize_error(
             service,
             operation,
             code=error.code,
@@ -26,6 +27,11 @@ def error_response(
             members=error.members,
             request_id=request_id,
         )
+        if "awsQueryCompatible" not in service.model.metadata:
+            return response
+        sender = "Sender" if error.fault == "client" else "Receiver"
+        former = ("x-amzn-query-error", f"{error.query_code or error.code};{sender}")
+        return replace(response, headers=(*response.headers, former))
     if _wants_xml(headers):
         kind, body_type = "Sender" if error.fault == "client" else "Receiver", "text/xml"
         text = (

@@ -31,7 +31,8 @@ class ServiceError(Exception):
     """An error with a place on AWS's wire.
 
     `code` is the exception's name as the service model spells it, `status` the HTTP status,
-    `fault` is "client" or "server", `members` are further body members (such as `Reason`).
+    `fault` is "client" or "server", `members` are further body members (such as `Reason`). `query_code` is its name for
+    clients of the query protocol, of which a service that speaks JSON today once was ("" for the same).
     """
 
     code: str = "ServiceException"
@@ -46,8 +47,10 @@ class ServiceError(Exception):
         status: int | None = None,
         fault: str | None = None,
         members: Mapping[str, str] | None = None,
+        query_code: str = "",
     ) -> None:
         super().__init__(message)
+        self.query_code = query_code
         self.message = message
         self.code = code or self.code
         self.status = status or self.status

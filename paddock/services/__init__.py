@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paddock.services import events, iam, lambda_, logs, scheduler, sts
+from paddock.services import events, iam, lambda_, logs, scheduler, sqs, sts
 from paddock.services.service import Service
 
 SERVICES: tuple[Service, ...] = (
@@ -12,4 +12,5 @@ SERVICES: tuple[Service, ...] = (
     logs.SERVICE,
     events.SERVICE,
     scheduler.SERVICE,
+    sqs.SERVICE,
 )

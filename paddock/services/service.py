@@ -77,6 +77,24 @@ class Mount:
     desk: Any
 
 
+class InProcess:
+    """A service's operations for those who live in the same process: members in, members out, nothing on a wire.
+
+    model: the service model's operation names. new_id: a request id.
+    """
+
+    def __init__(self, mount: Mount, model: tuple[str, ...], new_id: Callable[[], str]) -> None:
+        self._desk = mount.desk
+        self._operations = operations_of(model, *mount.service.modules)
+        self._new_id = new_id
+
+    async def __call__(self, operation: str, params: Params, *, account: str, region: str) -> Params:
+        """Raises what the operation raises."""
+        call = Call(caller=Caller(account=account, region=region), request_id=self._new_id(), params=params)
+        output = await self._operations[operation](self._desk, call)
+        return output.output if isinstance(output, Reply) else output or {}
+
+
 def operations_of(modelled: tuple[str, ...], *modules: ModuleType) -> dict[str, Operation]:
     """Modelled operation name -> the async function of that name (in snake case) in `modules`."""
     by_snake = {xform_name(name): name for name in modelled}

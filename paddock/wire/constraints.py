@@ -102,7 +102,7 @@ def _member(operation: OperationModel, shape: Shape, value: Any, path: str) -> I
 def _list(operation: OperationModel, shape: Shape, value: Sequence[Any], path: str) -> Iterator[str]:
     member = shape.member
     if _is_simple(member):
-        if any(item is None or _fails(member, item) for item in value):
+        if any(item is None or _fails(operation, member, item) for item in value):
             yield _violation(shape, value, path, f"Member must satisfy constraint: [{_rules(member, null=True)}]")
         return
     for number, item in enumerate(value, 1):
@@ -113,11 +113,11 @@ def _list(operation: OperationModel, shape: Shape, value: Sequence[Any], path: s
 
 
 def _map(operation: OperationModel, shape: Shape, value: Mapping[str, Any], path: str) -> Iterator[str]:
-    if any(_fails(shape.key, key) for key in value):
+    if any(_fails(operation, shape.key, key) for key in value):
         yield _violation(shape, value, path, f"Map keys must satisfy constraint: [{_rules(shape.key, null=False)}]")
     inner = shape.value
     if _is_simple(inner):
-        if any(item is None or _fails(inner, item) for item in value.values()):
+        if any(item is None or _fails(operation, inner, item) for item in value.values()):
             yield _violation(shape, value, path, f"Map value must satisfy constraint: [{_rules(inner, null=True)}]")
         return
     for key, item in value.items():
@@ -134,9 +134,14 @@ def _observed(operation: OperationModel, path: str, failures: list[_Failure]) ->
     kinds = {failure.kind for failure in failures}
     if "pattern" in kinds and _has(PATTERN_HIDES_LENGTH, operation, path):
         failures = [failure for failure in failures if failure.kind != "length"]
-    if "enum" in kinds and _has(ENUM_LEFT_TO_SERVICE, operation, path):
+    if "enum" in kinds and (_checks_enums_itself(operation) or _has(ENUM_LEFT_TO_SERVICE, operation, path)):
         failures = [failure for failure in failures if failure.kind != "enum"]
     return failures
+
+
+def _checks_enums_itself(operation: OperationModel) -> bool:
+    """Services that once spoke the query protocol report unknown names by errors of their own, and take older names."""
+    return "awsQueryCompatible" in operation.service_model.metadata
 
 
 def _has(habits: tuple[Habit, ...], operation: OperationModel, path: str) -> bool:
@@ -151,8 +156,9 @@ def _is_simple(shape: Shape) -> bool:
     return shape.type_name not in ("structure", "list", "map")
 
 
-def _fails(shape: Shape, value: Any) -> bool:
-    return next(_failures(shape, value), None) is not None
+def _fails(operation: OperationModel, shape: Shape, value: Any) -> bool:
+    failures = _failures(shape, value)
+    return any(failure.kind != "enum" or not _checks_enums_itself(operation) for failure in failures)
 
 
 def _failures(shape: Shape, value: Any) -> Iterator[_Failure]:

@@ -1,0 +1,98 @@
+-- The questions of SQS.
+
+-- name: sqs_queues_all
+-- Read once at start.
+SELECT arn, document FROM sqs_queues;
+
+-- name: sqs_queue_put
+-- Create or replace one.
+INSERT INTO sqs_queues (arn, document) VALUES (:arn, :document)
+ON CONFLICT (arn) DO UPDATE SET document = excluded.document;
+
+-- name: sqs_queue_delete
+-- Forget one.
+DELETE FROM sqs_queues WHERE arn = :arn;
+
+-- name: sqs_purge
+-- Forget a queue's messages.
+DELETE FROM sqs_messages WHERE queue = :queue;
+
+-- name: sqs_taken_purge
+-- Forget what it has taken.
+DELETE FROM sqs_taken WHERE queue = :queue;
+
+-- name: sqs_send
+-- One more message.
+INSERT INTO sqs_messages (queue, visible_ms, sent_ms, grp, document)
+VALUES (:queue, :visible_ms, :sent_ms, :grp, :document)
+RETURNING id;
+
+-- name: sqs_expire
+-- Forget what is older than the queue keeps.
+DELETE FROM sqs_messages WHERE queue = :queue AND sent_ms < :oldest_ms;
+
+-- name: sqs_visible
+-- What a receive of a standard queue may have.
+SELECT id, sent_ms, first_ms, receives, document FROM sqs_messages
+WHERE queue = :queue AND visible_ms <= :now_ms ORDER BY visible_ms, id LIMIT :count;
+
+-- name: sqs_visible_fifo
+-- What a receive of a FIFO queue may have: in the order sent, of groups of which nothing is held.
+SELECT id, sent_ms, first_ms, receives, document FROM sqs_messages AS message
+WHERE queue = :queue AND visible_ms <= :now_ms AND NOT EXISTS (
+    SELECT 1 FROM sqs_messages AS held
+    WHERE held.queue = :queue AND held.grp = message.grp AND held.grp <> '' AND held.visible_ms > :now_ms
+)
+ORDER BY id LIMIT :count;
+
+-- name: sqs_hold
+-- Somebody's until visible_ms.
+UPDATE sqs_messages
+SET visible_ms = :visible_ms, receives = receives + 1, receipt = :receipt, first_ms = coalesce(first_ms, :now_ms)
+WHERE id = :id;
+
+-- name: sqs_delete
+-- Done. The receipt is the latest.
+DELETE FROM sqs_messages WHERE id = :id AND queue = :queue AND receipt = :receipt;
+
+-- name: sqs_held
+-- Whether a receipt still holds its message.
+SELECT visible_ms FROM sqs_messages WHERE id = :id AND queue = :queue AND receipt = :receipt;
+
+-- name: sqs_change_visibility
+-- Held for longer, or not any more.
+UPDATE sqs_messages SET visible_ms = :visible_ms WHERE id = :id AND queue = :queue AND receipt = :receipt;
+
+-- name: sqs_move
+-- To another queue: a dead letter, or one that is brought back.
+UPDATE sqs_messages
+SET queue = :to_queue, visible_ms = :now_ms, receives = 0, receipt = '', first_ms = NULL, document = :document
+WHERE id = :id;
+
+-- name: sqs_counts
+-- Approximate numbers of a queue.
+SELECT
+    count(*) AS messages,
+    coalesce(sum(visible_ms <= :now_ms), 0) AS visible,
+    coalesce(sum(visible_ms > :now_ms AND receipt <> ''), 0) AS held
+FROM sqs_messages WHERE queue = :queue;
+
+-- name: sqs_next_visible
+-- When the next message can be received, if there is one.
+SELECT min(visible_ms) AS visible_ms FROM sqs_messages WHERE queue = :queue;
+
+-- name: sqs_taken
+-- Whether a FIFO queue has taken this lately.
+SELECT message_id, sequence FROM sqs_taken
+WHERE queue = :queue AND deduplication = :deduplication AND until_ms > :now_ms;
+
+-- name: sqs_take
+-- It has now.
+INSERT INTO sqs_taken (queue, deduplication, until_ms, message_id, sequence)
+VALUES (:queue, :deduplication, :until_ms, :message_id, :sequence)
+ON CONFLICT (queue, deduplication) DO UPDATE
+SET until_ms = excluded.until_ms, message_id = excluded.message_id, sequence = excluded.sequence;
+
+-- name: sqs_taken_expire
+-- Forget what was taken long ago.
+DELETE FROM sqs_taken WHERE queue = :queue AND until_ms <= :now_ms;
