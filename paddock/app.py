@@ -107,6 +107,7 @@ def up(config: Config, environ: Mapping[str, str]) -> int:
         network=config.network,
         network_pool=config.network_pool,
         networks=config.networks,
+        file_systems=config.file_systems,
         server={**dataclasses.asdict(config), "data_dir": str(config.data_dir)},
     )
     fd = os.memfd_create("paddock", 0)
@@ -346,6 +347,8 @@ class App:
                 quotas=quotas,
                 runtimes=worker.runtimes,
                 code_url=downloads.url,
+                file_systems=tuple(one["arn"] for one in config.file_systems),
+                networks=config.networks if start.isolation["egress"] else (),
                 runtime_version_arn=worker.runtime_version_arn,
             ),
             **bridge.desks(clock, ids),

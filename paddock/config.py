@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import ipaddress
 import json
 import os
@@ -207,7 +208,34 @@ class Networks:
             ipaddress.IPv4Network(text)
         if one["dns"]:
             ipaddress.IPv4Address(one["dns"])
+        one["vpc_id"] = one["vpc_id"] or f"vpc-{hashlib.sha256(one['name'].encode()).hexdigest()[:17]}"
         return one
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystems:
+    """Directories of this machine that functions may mount, each a table in the settings file:
+
+    arn (what FileSystemConfigs names), directory (an absolute path), access (read or write).
+    """
+
+    @property
+    def allowed(self) -> str:
+        return "[[file_systems]] tables with arn, directory (an absolute path) and access (read or write); no arn twice"
+
+    def read(self, raw: object) -> tuple[dict[str, str], ...]:
+        tables = json.loads(raw) if isinstance(raw, str) else raw
+        if not isinstance(tables, (list, tuple)) or not all(isinstance(table, dict) for table in tables):
+            raise ValueError(self.allowed)
+        found = tuple({"access": "read", **table} for table in tables)
+        for one in found:
+            if set(one) != {"arn", "directory", "access"} or not all(isinstance(value, str) for value in one.values()):
+                raise ValueError(self.allowed)
+            if not one["directory"].startswith("/") or one["access"] not in ("read", "write") or not one["arn"]:
+                raise ValueError(self.allowed)
+        if len({one["arn"] for one in found}) != len(found):
+            raise ValueError(self.allowed)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +357,9 @@ class Config:
     )
     networks: tuple[dict[str, Any], ...] = _setting(
         (), "Networks that functions join by their VpcConfig; docs/networks.md.", Networks(), "none"
+    )
+    file_systems: tuple[dict[str, str], ...] = _setting(
+        (), "Directories that functions mount by their FileSystemConfigs; docs/networks.md.", FileSystems(), "none"
     )
     concurrency_limit: int = _setting(
         1000, "Concurrent executions of an account in a region; more answer 429.", Whole(1, 1_000_000)

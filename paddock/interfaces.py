@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from paddock.model.delivery import Delivery, TargetEvent
-from paddock.model.function import FunctionVersion
+from paddock.model.function import FileSystemUse, FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.log import LogEvent, LogStreamRef
 
@@ -154,8 +154,13 @@ class Sandbox(Protocol):
     def limits_memory(self) -> bool:
         """Whether the memory given to `assign` is enforced from outside, for all its processes together."""
 
-    async def assign(self, code: str, memory_mb: int, tmp_mb: int) -> None:
-        """Mount the code with that digest and set the limits. Raises SandboxFailed."""
+    async def assign(
+        self, code: str, memory_mb: int, tmp_mb: int, network: str = "", file_systems: Sequence[FileSystemUse] = ()
+    ) -> None:
+        """Mount the code with that digest, set the limits, join the named network ("": the default one), mount more.
+
+        Raises SandboxFailed.
+        """
 
     async def reset(self) -> None:
         """End every process in it and start the runtime anew; /tmp stays. `channel` is a new socket afterwards."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from paddock.control.rules import merged_logging
-from paddock.model.function import FunctionVersion, LayerUse, LoggingConfig
+from paddock.model.function import FileSystemUse, FunctionVersion, LayerUse, LoggingConfig, VpcConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,8 @@ class Change:
     ephemeral_mb: int | None = None
     environment: Mapping[str, str] | None = None
     logging: LoggingChange | None = None
+    vpc: VpcConfig | None = None
+    file_systems: tuple[FileSystemUse, ...] | None = None
     layers: tuple[LayerUse, ...] | None = None
     dead_letter_arn: str | None = None
 
@@ -57,6 +59,8 @@ class Change:
             timeout_s=version.timeout_s if self.timeout_s is None else self.timeout_s,
             memory_mb=version.memory_mb if self.memory_mb is None else self.memory_mb,
             ephemeral_mb=version.ephemeral_mb if self.ephemeral_mb is None else self.ephemeral_mb,
+            file_systems=version.file_systems if self.file_systems is None else self.file_systems,
+            vpc=version.vpc if self.vpc is None else self.vpc,
             environment=version.environment if self.environment is None else self.environment,
             layers=version.layers if self.layers is None else self.layers,
             dead_letter_arn=version.dead_letter_arn if self.dead_letter_arn is None else self.dead_letter_arn,

@@ -80,6 +80,27 @@ class LoggingConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VpcConfig:
+    """The named network that a version joins; without one (network "") it was taken out of it again.
+
+    subnets, security_groups, vpc_id: as shown; they stand for the network, the rules are the operator's.
+    """
+
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    vpc_id: str = ""
+    network: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSystemUse:
+    """One of the operator's directories, by its arn, and where it is mounted (/mnt/...)."""
+
+    arn: str
+    mount_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionVersion:
     """One runnable configuration. (account, region, name, version) is its identity.
 
@@ -108,6 +129,8 @@ class FunctionVersion:
     architecture: str = "x86_64"
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     dead_letter_arn: str = ""
+    vpc: VpcConfig | None = None
+    file_systems: tuple[FileSystemUse, ...] = ()
     layers: tuple[LayerUse, ...] = ()
     runtime_version_arn: str = ""
     tenant_isolation: bool = False
@@ -131,6 +154,11 @@ class FunctionVersion:
     def version_arn(self) -> str:
         """The ARN with this version as its qualifier."""
         return f"{self.function_arn}:{self.version}"
+
+    @property
+    def network(self) -> str:
+        """The named network it is in, "" for none."""
+        return self.vpc.network if self.vpc is not None else ""
 
     @property
     def log_group(self) -> str:

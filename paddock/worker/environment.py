@@ -164,7 +164,9 @@ class Environment:
         """Assign the sandbox and initialise. Raises SandboxFailed; a function's failed init is no exception."""
         version = self.version
         try:
-            assignment = self._sandbox.assign(version.code.digest, version.memory_mb, version.ephemeral_mb)
+            assignment = self._sandbox.assign(
+                version.code.digest, version.memory_mb, version.ephemeral_mb, version.network, version.file_systems
+            )
             assigning = asyncio.ensure_future(assignment)
             assigning.add_done_callback(_retrieve)  # what comes before it may fail, and nobody wait for it
             self._stop_serving = await self._serve(self._http, self._sandbox, version)

@@ -197,23 +197,13 @@ def test_a_bad_update_leaves_the_configuration(server: RunningServer, standing: 
 
 # -- not yet
 
-VPC = {"SubnetIds": ["subnet-12345678"], "SecurityGroupIds": ["sg-12345678"]}
 UNSUPPORTED: Mapping[str, Mapping[str, Any]] = {
-    "VpcConfig": {"VpcConfig": VPC},
     "Code.ImageUri": {"Code": {"ImageUri": "000000000000.dkr.ecr.us-east-1.amazonaws.com/x:1"}},
     "Code.S3Bucket": {"Code": {"S3Bucket": "bucket", "S3Key": "key"}},
     "TracingConfig": {"TracingConfig": {"Mode": "Active"}},
     "SnapStart": {"SnapStart": {"ApplyOn": "PublishedVersions"}},
     "KMSKeyArn": {"KMSKeyArn": "arn:aws:kms:us-east-1:000000000000:key/x"},
     "PackageType": {"PackageType": "Image"},
-    "FileSystemConfigs": {
-        "FileSystemConfigs": [
-            {
-                "Arn": "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-12345678901234567",
-                "LocalMountPath": "/mnt/x",
-            }
-        ]
-    },
 }
 
 
@@ -223,7 +213,7 @@ def test_a_setting_that_is_not_supported(aws: Any, unchanged: None, setting: str
         create(aws, **UNSUPPORTED[setting])
 
 
-@pytest.mark.parametrize("setting", ["VpcConfig", "KMSKeyArn"])
+@pytest.mark.parametrize("setting", ["KMSKeyArn"])
 def test_a_setting_that_is_not_supported_in_an_update(aws: Any, standing: str, setting: str) -> None:
     with refused("NotImplementedException", f"^The setting {setting} is not supported by Paddock yet", 501):
         aws.update_function_configuration(FunctionName=standing, **UNSUPPORTED[setting])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import pytest
 from paddock.worker.sandbox import netlink, nft
 from tests.security.conftest import Attacker
 from tests.support import networks
-from tests.support.networks import MACHINE, PORT, PUBLIC, RESOLVER, World
+from tests.support.networks import MACHINE, OFFICE, OFFICE_RESOLVER, PORT, PUBLIC, RESOLVER, World
 from tests.support.server import RunningServer
 
 PRIVATE = ["10.9.9.9", "172.16.5.5", "172.31.255.1", "192.168.7.7", "100.64.3.3", "100.127.255.1", "169.254.169.254"]
@@ -22,11 +23,29 @@ NEVER = ["224.0.0.1", "239.1.2.3", "255.255.255.255", "240.0.0.1", "127.0.0.1", 
 UNREACHABLE = {"ENETUNREACH", "EHOSTUNREACH", "EACCES", "EPERM", "EINVAL", "ECONNREFUSED", "TimeoutError", "ETIMEDOUT"}
 
 
+NETWORKS = [
+    {
+        "name": "office",
+        "vpc_id": "vpc-0ff1ce",
+        "subnets": ["subnet-0a", "subnet-0b"],
+        "security_groups": ["sg-0a"],
+        "allowed": ["10.0.0.0/8"],
+        "denied": ["10.200.0.0/16"],
+        "dns": OFFICE_RESOLVER,
+    },
+    {"name": "shut", "subnets": ["subnet-0c"], "security_groups": ["sg-0c"]},
+]
+IN_OFFICE = {"SubnetIds": ["subnet-0b", "subnet-0a"], "SecurityGroupIds": ["sg-0a"]}
+IN_SHUT = {"SubnetIds": ["subnet-0c"], "SecurityGroupIds": ["sg-0c"]}
+_ARN = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-"
+BOOKS, DESK, NOBODYS = (_ARN + digit * 17 for digit in "123")
+
+
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     if os.geteuid() != 0:
         pytest.skip("network namespaces need tests that run as root")
-    with World([PUBLIC, *PRIVATE]) as world:
+    with World([PUBLIC, *PRIVATE, "10.200.1.1"]) as world:
         yield world
 
 
@@ -34,7 +53,16 @@ def world() -> Iterator[World]:
 def paddock(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     directory = tmp_path_factory.mktemp("egress")
     launcher = networks.with_resolver(directory, RESOLVER)
-    with RunningServer(directory, launcher=launcher, network="egress") as server:
+    for name in ("books", "desk"):
+        (directory / name).mkdir(mode=0o777)
+        (directory / name).chmod(0o777)
+    (directory / "books" / "one").write_text("once")
+    (directory / "desk" / "note").write_text("old")
+    (directory / "desk" / "note").chmod(0o666)
+    shelves = [{"arn": BOOKS, "directory": str(directory / "books")}]
+    shelves += [{"arn": DESK, "directory": str(directory / "desk"), "access": "write"}]
+    settings = {"networks": json.dumps(NETWORKS), "file_systems": json.dumps(shelves)}
+    with RunningServer(directory, launcher=launcher, network="egress", **settings) as server:
         yield server
 
 
@@ -139,6 +167,61 @@ def test_a_forwarder_of_names_that_ends_is_replaced(paddock: RunningServer, insi
     (names,) = (pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "paddock-names\n")
     os.kill(int(names), signal.SIGKILL)
     assert inside("addresses", "again.example.com") == {"done": [PUBLIC]}
+
+
+# -- named networks --------------------------------------------------------------------------------------------------
+
+
+def test_a_named_network_opens_what_it_names_and_no_more(paddock: RunningServer) -> None:
+    clerk = Attacker(paddock, "clerk", VpcConfig=IN_OFFICE)
+    shown = paddock.client("lambda").get_function_configuration(FunctionName="clerk")["VpcConfig"]
+    assert shown == {**IN_OFFICE, "VpcId": "vpc-0ff1ce", "Ipv6AllowedForDualStack": False}
+    assert clerk("connect", OFFICE, PORT) == {"done": "connected"}
+    assert clerk("addresses", "files.office") == {"done": [OFFICE]}
+    for address in ("10.200.1.1", "172.16.5.5", "169.254.169.254", PUBLIC, MACHINE, "198.18.0.1"):
+        assert clerk("connect", address, PORT) in UNREACHABLE, address
+
+
+def test_a_network_that_names_nothing_is_shut(paddock: RunningServer) -> None:
+    prisoner = Attacker(paddock, "prisoner", VpcConfig=IN_SHUT)
+    assert prisoner("connect", PUBLIC, PORT) in UNREACHABLE
+    assert prisoner("connect", OFFICE, PORT) in UNREACHABLE
+    assert prisoner("runtime_api", "GET", "/ping")["done"] == [200, "pong"]
+
+
+def test_an_update_moves_a_function_to_another_network(paddock: RunningServer) -> None:
+    mover = Attacker(paddock, "mover", VpcConfig=IN_OFFICE)
+    assert mover("connect", OFFICE, PORT) == {"done": "connected"}
+    client = paddock.client("lambda")
+    empty: dict[str, list[str]] = {"SubnetIds": [], "SecurityGroupIds": []}
+    client.update_function_configuration(FunctionName="mover", VpcConfig=empty)
+    client.get_waiter("function_updated_v2").wait(FunctionName="mover", WaiterConfig={"Delay": 0.05})
+    assert client.get_function_configuration(FunctionName="mover")["VpcConfig"]["VpcId"] == ""
+    assert mover("connect", OFFICE, PORT) in UNREACHABLE
+    assert mover("connect", PUBLIC, PORT) == {"done": "connected"}
+
+
+# -- file systems ----------------------------------------------------------------------------------------------------
+
+
+def test_a_directory_that_the_operator_allows_is_mounted(paddock: RunningServer, inside: Attacker) -> None:
+    def mounting(name: str, arn: str) -> Attacker:
+        mounts = [{"Arn": arn, "LocalMountPath": "/mnt/it"}]
+        return Attacker(paddock, name, VpcConfig=IN_SHUT, FileSystemConfigs=mounts)
+
+    reader, writer = mounting("reader", BOOKS), mounting("writer", DESK)
+    shown = paddock.client("lambda").get_function_configuration(FunctionName="reader")["FileSystemConfigs"]
+    assert shown == [{"Arn": BOOKS, "LocalMountPath": "/mnt/it"}]
+    assert reader("read", "/mnt/it/one") == {"done": "once"}
+    assert reader("create", "/mnt/it") == "EROFS"
+    assert reader("listing", "/mnt/it/..") == {"done": ["it"]}
+    assert writer("create", "/mnt/it") == {"done": "/mnt/it/intruder"}
+    assert writer("create", "/mnt") == "EROFS"
+    assert writer("listing", "/mnt/it/../..")["done"] == inside("listing", "/")["done"]
+    assert writer("write", "/mnt/it/note", "new") == {"done": 3}
+    assert (paddock.data_dir.parent / "desk" / "note").read_text() == "new"
+    assert reader("write", "/mnt/it/one", "new") in {"EROFS", "EACCES"}
+    assert inside("listing", "/mnt") == {"done": []}
 
 
 def test_a_killed_paddock_leaves_nothing(world: World, tmp_path: Path) -> None:

@@ -24,8 +24,14 @@ MACHINE = "192.0.2.2"
 ROUTER = "192.0.2.1"
 PUBLIC = "203.0.113.10"
 RESOLVER = "203.0.113.53"
+OFFICE = "10.9.9.9"
+OFFICE_RESOLVER = "10.53.53.53"
 PORT = 80
 _DNS_PORT = 53
+
+
+_RESOLVERS = {RESOLVER: PUBLIC, OFFICE_RESOLVER: OFFICE}
+"""Where names are asked for -> the address that every name has there."""
 
 
 class World:
@@ -35,7 +41,7 @@ class World:
     """
 
     def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = [*addresses, RESOLVER]
+        self._addresses = [*addresses, *_RESOLVERS]
         self.callers: list[str] = []
         self.datagrams: list[tuple[bytes, str]] = []
         self._sockets: list[socket.socket] = []
@@ -94,9 +100,10 @@ class World:
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         datagrams.bind(("0.0.0.0", PORT))
         self._serve(datagrams, self._note)
-        names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        names.bind((RESOLVER, _DNS_PORT))  # an answer comes from where the question went
-        self._serve(names, self._answer)
+        for resolver in _RESOLVERS:
+            names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            names.bind((resolver, _DNS_PORT))  # an answer comes from where the question went
+            self._serve(names, self._answer)
 
     def _connect(self) -> None:
         with netlink.connect(netlink.ROUTE) as there:
@@ -124,12 +131,12 @@ class World:
         self.datagrams.append((data, address))
 
     def _answer(self, sock: socket.socket) -> None:
-        """Every name has the address PUBLIC, and no IPv6 address."""
+        """Every name has one address, and no IPv6 address."""
         question, back = sock.recvfrom(2048)
         end = question.index(b"\0", 12) + 5
         is_ipv4 = question[end - 4 : end - 2] == b"\0\1"
         head = question[:2] + struct.pack(">HHHHH", 0x8180, 1, int(is_ipv4), 0, 0)
-        record = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + socket.inet_aton(PUBLIC)
+        record = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + socket.inet_aton(_RESOLVERS[sock.getsockname()[0]])
         sock.sendto(head + question[12:end] + (record if is_ipv4 else b""), back)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,3 +131,54 @@ def test_every_field_is_documented_and_its_default_can_be_shown() -> None:
     assert all(setting.doc and setting.kind.allowed for setting in settings().values())
     assert default_shown("port") == "4566"
     assert default_shown("memory_budget_mb") == "auto"
+
+
+# -- networks and file systems -----------------------------------------------------------------------------------------
+
+OFFICE = {"name": "office", "subnets": ["subnet-1"], "security_groups": ["sg-1"], "allowed": ["10.0.0.0/8", "internet"]}
+BOOKS = {"arn": "arn:aws:x", "directory": "/srv/books"}
+
+
+def test_networks_are_tables_with_defaults() -> None:
+    (found,) = Config(networks=(OFFICE,)).networks
+    assert found["vpc_id"].startswith("vpc-")
+    assert (found["denied"], found["dns"]) == ([], "")
+    assert Config(networks=(found,)).networks == (found,)  # as it comes back from the jailer
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        "office",
+        [OFFICE, OFFICE],
+        [OFFICE, {"name": "other", "subnets": ["subnet-1"]}],
+        [{**OFFICE, "alowed": []}],
+        [{**OFFICE, "allowed": ["10.0.0.1/8"]}],
+        [{**OFFICE, "denied": ["internet"]}],
+        [{**OFFICE, "dns": "ns.office"}],
+        [{**OFFICE, "name": "a b"}],
+        [{**OFFICE, "subnets": [1]}],
+    ],
+)
+def test_networks_that_cannot_be(networks: Any) -> None:
+    with pytest.raises(ConfigError, match="networks"):
+        Config(networks=networks)
+
+
+@pytest.mark.parametrize("pool", ["10.0.0.0/30", "fd00::/64", "office", "198.18.0.1/15"])
+def test_a_pool_has_room(pool: str) -> None:
+    with pytest.raises(ConfigError, match="network_pool"):
+        Config(network_pool=pool)
+
+
+def test_file_systems_are_read_only_unless_said_otherwise() -> None:
+    assert Config(file_systems=(BOOKS,)).file_systems == ({**BOOKS, "access": "read"},)
+
+
+@pytest.mark.parametrize(
+    "file_systems",
+    ["books", [BOOKS, BOOKS], [{**BOOKS, "directory": "srv"}], [{**BOOKS, "access": "all"}], [{"arn": "arn:aws:x"}]],
+)
+def test_file_systems_that_cannot_be(file_systems: Any) -> None:
+    with pytest.raises(ConfigError, match="file_systems"):
+        Config(file_systems=file_systems)

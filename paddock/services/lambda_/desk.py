@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from paddock.control.catalogue import Catalogue
 from paddock.control.code_signing import CodeSigning
@@ -25,6 +26,7 @@ class Desk:
     sends_to: whether events can be sent to resources such as an ARN names.
     architecture: this machine's, x86_64 or arm64. runtimes: what the fleet can start. modelled_runtimes: the
     service model's enum of runtimes, from which an unknown one is told apart from one that is only missing here.
+    networks: what functions may join, as config.Networks gives them. file_systems: arns of what they may mount.
     runtime_version_arn: of a runtime's current version in a region; "" for one that is not here.
     """
 
@@ -43,6 +45,8 @@ class Desk:
     runtimes: Callable[[], Sequence[str]]
     modelled_runtimes: Sequence[str]
     code_url: Callable[[str], str]
+    networks: Sequence[Mapping[str, Any]] = ()
+    file_systems: Collection[str] = ()
     runtime_version_arn: Callable[[str, str], str]
 
 

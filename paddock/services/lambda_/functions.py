@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from paddock.control.changes import NewFunction
+from paddock.control.changes import Change, NewFunction
 from paddock.model.errors import InvalidParameterValue, NotYet
-from paddock.services.lambda_ import code_signing, layers, markers, view
+from paddock.model.function import FunctionVersion, LayerUse
+from paddock.services.lambda_ import code_signing, file_systems, layers, markers, networks, view
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.runtimes import check_runtime
 from paddock.services.lambda_.settings import refuse_architectures, refuse_others
@@ -25,6 +26,8 @@ _SETTINGS = frozenset(
         "LoggingConfig",
         "Layers",
         "DeadLetterConfig",
+        "VpcConfig",
+        "FileSystemConfigs",
     }
 )
 _AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures", "Publish", "CodeSigningConfigArn", "TenancyConfig"}
@@ -55,7 +58,7 @@ async def create_function(desk: Desk, call: Call) -> Params:
         region=ref.region,
         name=ref.name,
         architecture=desk.architecture,
-        settings=view.change_of(params, uses),
+        settings=_change_of(desk, params, uses),
         code_signing=signing,
         tenant_isolation=params.get("TenancyConfig") is not None,
         tags=params.get("Tags") or {},
@@ -119,7 +122,7 @@ async def update_function_configuration(desk: Desk, call: Call) -> Params:
     if uses:
         code_signing.check_layers(desk, ref, uses)
     updated = await desk.catalogue.update_configuration(
-        ref, view.change_of(params, uses), revision_id=params.get("RevisionId", "")
+        ref, _change_of(desk, params, uses, desk.catalogue.version(ref)), revision_id=params.get("RevisionId", "")
     )
     return view.configuration(updated.latest, updated.latest.function_arn)
 
@@ -150,6 +153,18 @@ def _check_dead_letters(desk: Desk, params: Params) -> None:
     arn = (params.get("DeadLetterConfig") or {}).get("TargetArn", "")
     if arn and (arn.split(":")[2:3] not in (["sqs"], ["sns"]) or arn.endswith(".fifo") or not desk.sends_to(arn)):
         raise InvalidParameterValue(f"The provided dead letter target {arn} is not one that events can be sent to.")
+
+
+def _change_of(
+    desk: Desk, params: Params, uses: tuple[LayerUse, ...] | None, current: FunctionVersion | None = None
+) -> Change:
+    """uses: of layers, looked up already. current: what an update changes."""
+    vpc = networks.vpc_of(params, desk.networks)
+    after = vpc if vpc is not None or current is None else current.vpc
+    mounted = file_systems.file_systems_of(
+        params, desk.file_systems, is_in_vpc=after is not None and after.network != ""
+    )
+    return view.change_of(params, uses, vpc, mounted)
 
 
 def _check_runtime(desk: Desk, params: Params) -> None:

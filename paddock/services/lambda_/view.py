@@ -13,14 +13,28 @@ from typing import Any
 from paddock.control.changes import Change, LoggingChange
 from paddock.model.alias import Alias
 from paddock.model.arn import FunctionRef
-from paddock.model.function import CodeArtifact, Function, FunctionVersion, LayerUse, LoggingConfig, UpdateStatus
+from paddock.model.function import (
+    CodeArtifact,
+    FileSystemUse,
+    Function,
+    FunctionVersion,
+    LayerUse,
+    LoggingConfig,
+    UpdateStatus,
+    VpcConfig,
+)
 from paddock.model.tenancy import PER_TENANT
 
 Members = dict[str, Any]
 
 
-def change_of(params: Mapping[str, Any], layers: tuple[LayerUse, ...] | None = None) -> Change:
-    """The settings that CreateFunction and UpdateFunctionConfiguration share. layers: looked up already."""
+def change_of(
+    params: Mapping[str, Any],
+    layers: tuple[LayerUse, ...] | None = None,
+    vpc: VpcConfig | None = None,
+    file_systems: tuple[FileSystemUse, ...] | None = None,
+) -> Change:
+    """The settings that CreateFunction and UpdateFunctionConfiguration share; the last three are looked up already."""
     environment = params.get("Environment")
     ephemeral = params.get("EphemeralStorage")
     dead_letters = params.get("DeadLetterConfig")
@@ -36,6 +50,8 @@ def change_of(params: Mapping[str, Any], layers: tuple[LayerUse, ...] | None = N
         logging=_logging_change(params.get("LoggingConfig")),
         layers=layers,
         dead_letter_arn=None if dead_letters is None else dead_letters.get("TargetArn", ""),
+        vpc=vpc,
+        file_systems=file_systems,
     )
 
 
@@ -80,6 +96,17 @@ def listed(version: FunctionVersion, arn: str) -> Members:
     }
     if version.dead_letter_arn:
         members["DeadLetterConfig"] = {"TargetArn": version.dead_letter_arn}
+    if version.vpc is not None:
+        members["VpcConfig"] = {
+            "SubnetIds": list(version.vpc.subnets),
+            "SecurityGroupIds": list(version.vpc.security_groups),
+            "VpcId": version.vpc.vpc_id,
+            "Ipv6AllowedForDualStack": False,
+        }
+    if version.file_systems:
+        members["FileSystemConfigs"] = [
+            {"Arn": one.arn, "LocalMountPath": one.mount_path} for one in version.file_systems
+        ]
     if version.environment is not None:
         members["Environment"] = {"Variables": dict(version.environment)}
     if version.tenant_isolation:

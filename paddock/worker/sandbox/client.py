@@ -16,10 +16,11 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from paddock.interfaces import SandboxFailed
+from paddock.model.function import FileSystemUse
 from paddock.worker.sandbox.cgroup import cpu_text
 
 log = logging.getLogger("paddock.sandbox")
@@ -140,8 +141,18 @@ class LinuxSandbox:
     async def ready(self) -> None:
         await self._ready
 
-    async def assign(self, code: str, memory_mb: int, tmp_mb: int) -> None:
-        message = {"do": "assign", "cell": self.number, "code": code, "memory_mb": memory_mb, "tmp_mb": tmp_mb}
+    async def assign(
+        self, code: str, memory_mb: int, tmp_mb: int, network: str = "", file_systems: Sequence[FileSystemUse] = ()
+    ) -> None:
+        message: dict[str, Any] = {
+            "do": "assign",
+            "cell": self.number,
+            "code": code,
+            "memory_mb": memory_mb,
+            "tmp_mb": tmp_mb,
+        }
+        message |= {"network": network} if network else {}
+        message |= {"file_systems": [[one.arn, one.mount_path] for one in file_systems]} if file_systems else {}
         self._zygote.send(message)
         await self._assigned
 

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from paddock.worker.runtimes import discovery, packages
-from paddock.worker.sandbox import cgroup, linux, names, seccomp, userland, veil, zygote
+from paddock.worker.sandbox import cgroup, linux, names, seccomp, uids, userland, veil, zygote
 from paddock.worker.sandbox.gateway import Gateway
 
 SOURCE = Path(__file__).parents[3]
@@ -61,6 +61,7 @@ class Settings:
     network: str = "none"
     network_pool: str = ""
     networks: tuple[dict[str, Any], ...] = ()
+    file_systems: tuple[dict[str, str], ...] = ()
     server: dict[str, Any]
 
     @property
@@ -125,6 +126,8 @@ class Jailer:
         self._zygotes: dict[int, str] = {}  # pid -> how the names of its environments' groups begin
         self._groups_left: list[str] = []
         self._uid_blocks = 0
+        self._uid_first = settings.environment_uid_first
+        self._uid_locks: list[int] = []
         self._server = 0
         self._names = 0
         self._gateway: Gateway | None = None
@@ -135,6 +138,7 @@ class Jailer:
         lock = self._directories(data)
         hierarchy = cgroup.find()
         cgroup.sweep(hierarchy, self._settings.name)
+        self._claim_uids()
         listener = listen(self._settings.host, self._settings.port)
         self._port: int = listener.getsockname()[1]
         self._groups = cgroup.make_parent(hierarchy, self._settings.name)
@@ -202,6 +206,14 @@ class Jailer:
             traceback.print_exc()
         finally:
             os._exit(70)
+
+    def _claim_uids(self) -> None:
+        if self._settings.rootless:
+            return
+        try:
+            self._uid_first, self._uid_locks = uids.claim(self._settings.environment_uid_first)
+        except OSError as error:
+            raise CannotStart(f"cannot claim user ids for environments: {error}") from error
 
     # -- the server ---------------------------------------------------------------------------------------------
 
@@ -346,7 +358,7 @@ class Jailer:
         assert runtime.interpreter is not None  # only such runtimes are in the list
         data = Path(self._settings.data_dir)
         shown = packages.provide(runtime, data / "runtimes")
-        uid_first = self._settings.environment_uid_first + (block % 1000) * _UIDS_PER_ZYGOTE
+        uid_first = self._uid_first + (block % 1000) * _UIDS_PER_ZYGOTE
         source = userland.HOST + str(SOURCE)
         settings = _memory_fd(
             {
@@ -361,6 +373,9 @@ class Jailer:
                 "processes_max": self._settings.processes_max,
                 "bootstrap": runtime.family.bootstrap,
                 "source": source,
+                "file_systems": {
+                    one["arn"]: [one["directory"], one["access"] == "write"] for one in self._settings.file_systems
+                },
                 "egress": self._gateway.share(block) if self._gateway is not None else None,
             }
         )

@@ -6,7 +6,7 @@ the server, all of a closed grammar, so that a server gone bad can ask for nothi
     {"do": "spawn",  "cell": n, "ahead": bool}                  a new isolated environment, waiting for code;
                                                                 ahead: before it is needed
     {"do": "assign", "cell": n, "code": "<64 hex>", "memory_mb": n, "tmp_mb": n,
-     "network": name or ""}
+     "network": name or "", "file_systems": [[arn, "/mnt/..."]]}
                                                                 mount that code into it and set its limits
     {"do": "stop",   "cell": n}                                 end it
     {"do": "ping"}
@@ -31,7 +31,7 @@ import socket
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from paddock.worker.sandbox import cell, egress, linux, userland
+from paddock.worker.sandbox import cell, egress, file_systems, linux, userland
 from paddock.worker.sandbox.cgroup import Group, Hierarchy
 
 SERVER_FD = 3
@@ -75,7 +75,7 @@ def _whole(message: Dict[str, Any], name: str, least: int, most: int) -> int:
 class Zygote:
     """settings: parent_group, uid_first, rootless, code_root, seccomp (hex), api_port, processes_max, runtime, egress.
 
-    egress: for egress.Plugs, or None where environments have no way out."""
+    file_systems: for file_systems.detached. egress: for egress.Plugs, or None where environments have no way out."""
 
     def __init__(self, server: socket.socket, settings: Dict[str, Any], runtime: cell.Runtime) -> None:
         self._server = server
@@ -270,20 +270,24 @@ class Zygote:
         network = message.get("network", "")
         mounts = self._mounts_of(target)
         tree = self._code_tree(code)
+        opened = [tree]
         target.assigned = True  # from here on it may hold some of it
         try:
+            trees = file_systems.detached(self._settings["file_systems"], message.get("file_systems", []), opened)
             self._join_network(target, network)
             locked = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
             linux.mount_setattr(tree, "", locked)
             linux.setns(mounts, linux.CLONE_NEWNS)
             try:
                 linux.move_mount(tree, userland.TASK)
+                file_systems.attach(trees)
                 size = f"mode=1777,size={tmp_mb}m,nr_inodes=131072"
                 linux.mount("tmp", "/tmp", "tmpfs", linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV, size)
             finally:
                 linux.setns(self._own_mounts, linux.CLONE_NEWNS)
         finally:
-            os.close(tree)
+            for fd in opened:
+                os.close(fd)
         if target.group is not None and self._parent.has("memory"):
             target.group.limit_memory(memory_mb << 20)
         self._say({"event": "assigned", "cell": number})

@@ -188,7 +188,7 @@ def test_shut_down_while_it_starts(when: str) -> None:
             if when == "assigning":
                 sandbox.stop = lambda: None  # type: ignore[method-assign]
 
-                async def assign(code: str, memory_mb: int, tmp_mb: int) -> None:
+                async def assign(*_: object) -> None:
                     await go.wait()
 
                 sandbox.assign = assign  # type: ignore[method-assign]
@@ -284,8 +284,8 @@ def test_a_runtime_that_ends_before_its_init_begins_is_not_waited_for(monkeypatc
         async with environment(echo) as (made, sandbox):
             assign = sandbox.assign
 
-            async def and_exit(code: str, memory_mb: int, tmp_mb: int) -> None:
-                await assign(code, memory_mb, tmp_mb)
+            async def and_exit(code: str, memory_mb: int, tmp_mb: int, *more: Any) -> None:
+                await assign(code, memory_mb, tmp_mb, *more)
                 sandbox.exit(9)
 
             monkeypatch.setattr(sandbox, "assign", and_exit)

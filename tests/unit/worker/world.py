@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from paddock.interfaces import SandboxFailed
-from paddock.model.function import CodeArtifact, FunctionVersion
+from paddock.model.function import CodeArtifact, FileSystemUse, FunctionVersion
 from paddock.model.invocation import Invocation
 from paddock.model.log import LogEvent, LogStreamRef
 from paddock.worker.environment import Environment, EnvironmentSettings, RuntimeFacts
@@ -254,7 +254,9 @@ class FakeSandbox:
         if self.on_gone is not None:
             self.on_gone()
 
-    async def assign(self, code: str, memory_mb: int, tmp_mb: int) -> None:
+    async def assign(
+        self, code: str, memory_mb: int, tmp_mb: int, network: str = "", file_systems: Sequence[FileSystemUse] = ()
+    ) -> None:
         self.calls.append("assign")
         if self.assign_error:
             raise SandboxFailed(self.assign_error)

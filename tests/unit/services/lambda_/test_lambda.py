@@ -236,13 +236,6 @@ REFUSED: dict[str, Any] = {
     "SnapStart": {"ApplyOn": "PublishedVersions"},
     "TracingConfig": {"Mode": "Active"},
     "PublishTo": "LATEST_PUBLISHED",
-    "FileSystemConfigs": [
-        {
-            "Arn": f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:access-point/fsap-{'0' * 17}",
-            "LocalMountPath": "/mnt/a",
-        }
-    ],
-    "VpcConfig": {"SubnetIds": ["subnet-1"]},
     "KMSKeyArn": "arn:aws:kms:us-east-1:000000000000:key/1",
     "ImageConfig": {"Command": ["x"]},
     "DurableConfig": {"ExecutionTimeout": 10},
