@@ -161,9 +161,9 @@ def _change_of(
     """uses: of layers, looked up already. current: what an update changes."""
     vpc = networks.vpc_of(params, desk.networks)
     after = vpc if vpc is not None or current is None else current.vpc
-    mounted = file_systems.file_systems_of(
-        params, desk.file_systems, is_in_vpc=after is not None and after.network != ""
-    )
+    is_in_vpc = after is not None and after.network != ""
+    kept = current.file_systems if current is not None else ()
+    mounted = file_systems.file_systems_of(params, desk.file_systems, is_in_vpc=is_in_vpc, mounted=kept)
     return view.change_of(params, uses, vpc, mounted)
 
 

@@ -82,3 +82,11 @@ def test_directories_that_the_operator_allows() -> None:
 def test_other_directories_are_refused(params: dict[str, Any], is_in_vpc: bool, message: str) -> None:
     with pytest.raises(InvalidParameterValue, match=message):
         file_systems_of(params, ("arn:1",), is_in_vpc=is_in_vpc)
+
+
+def test_a_network_is_not_left_while_something_is_mounted() -> None:
+    kept = (FileSystemUse(arn="arn:1", mount_path="/mnt/x"),)
+    with pytest.raises(InvalidParameterValue, match="needs a VpcConfig"):
+        file_systems_of({}, ("arn:1",), is_in_vpc=False, mounted=kept)
+    assert file_systems_of({"FileSystemConfigs": []}, ("arn:1",), is_in_vpc=False, mounted=kept) == ()
+    assert file_systems_of({}, ("arn:1",), is_in_vpc=True, mounted=kept) is None
