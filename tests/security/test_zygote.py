@@ -76,6 +76,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         environment_uid_first=2_000_000_000,
         processes_max=64,
         rootless=False,
+        file_systems=({"arn": ALLOWED, "directory": "/usr/share", "access": "read"},),
         server={},
     )
     pid = os.fork()
@@ -276,6 +277,41 @@ def test_code_is_named_by_a_digest_only(zygote: Helper, cell: Cell, code: object
 )
 def test_sizes_are_whole_numbers_within_bounds(zygote: Helper, cell: Cell, changed: dict[str, object]) -> None:
     assert zygote.ask(assignment(**changed))["event"] == "failed"
+
+
+ALLOWED = "arn:allowed"
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"network": "office"}, "no such network"),
+        ({"network": 1}, "no such network"),
+        ({"network": None}, "no such network"),
+        ({"file_systems": [["arn:other", "/mnt/x"]]}, "no such file system"),
+        ({"file_systems": [["/etc", "/mnt/x"]]}, "no such file system"),
+        ({"file_systems": [[ALLOWED, "/mnt/.."]]}, "no such file system"),
+        ({"file_systems": [[ALLOWED, "/mnt/x/../../etc"]]}, "no such file system"),
+        ({"file_systems": [[ALLOWED, "/var/task"]]}, "no such file system"),
+        ({"file_systems": [[ALLOWED, "/mnt/x\n"]]}, "no such file system"),
+        ({"file_systems": [[ALLOWED, 7]]}, "an arn and a path"),
+        ({"file_systems": [ALLOWED]}, "an arn and a path"),
+        ({"file_systems": ALLOWED}, "a short list"),
+        ({"file_systems": [[ALLOWED, "/mnt/x"]] * 9}, "a short list"),
+    ],
+    ids=str,
+)
+def test_networks_and_directories_are_the_operators(
+    zygote: Helper, cell: Cell, changed: dict[str, object], reason: str
+) -> None:
+    answer = zygote.ask(assignment(**changed))
+    assert answer["event"] == "failed"
+    assert reason in answer["error"]
+    assert zygote.ask({"do": "ping"}) == {"event": "pong"}
+
+
+def test_a_directory_of_the_operators_is_mounted(zygote: Helper, cell: Cell) -> None:
+    assert zygote.ask(assignment(file_systems=[[ALLOWED, "/mnt/x"]])) == {"event": "assigned", "cell": 1}
 
 
 def test_an_environment_is_given_code_once(zygote: Helper, cell: Cell) -> None:
