@@ -143,9 +143,12 @@ async def _framed(reader: asyncio.StreamReader) -> bytes:
 async def forward(forwarder: Forwarder, datagrams: socket.socket, streams: socket.socket) -> None:
     """Answer on these two sockets until cancelled."""
     datagrams.setblocking(False)
-    await asyncio.get_running_loop().create_datagram_endpoint(lambda: forwarder, sock=datagrams)
-    server = await asyncio.start_server(forwarder.stream, sock=streams, limit=_LONGEST)
-    await server.serve_forever()
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: forwarder, sock=datagrams)
+    try:
+        server = await asyncio.start_server(forwarder.stream, sock=streams, limit=_LONGEST)
+        await server.serve_forever()
+    finally:
+        transport.close()
 
 
 def become(datagrams: socket.socket, streams: socket.socket, uid: int) -> None:

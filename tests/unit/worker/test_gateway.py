@@ -88,6 +88,7 @@ def test_a_question_is_passed_on_and_only_its_answer_comes_back(tmp_path: Path) 
             await loop.run_in_executor(None, _answering, resolver, True)
             answer = await loop.run_in_executor(None, client.recv, 512)
             running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
         assert answer == QUESTION + b"answer"
 
     asyncio.run(story())
@@ -114,7 +115,9 @@ def test_a_question_by_tcp_is_passed_on(tmp_path: Path) -> None:
         answer = await reader.read()
         writer.close()
         running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
         resolver.close()
+        await resolver.wait_closed()
         assert answer[2:] == QUESTION + b"answer"
 
     asyncio.run(story())
