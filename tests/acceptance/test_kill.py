@@ -60,8 +60,15 @@ def listed(server: RunningServer) -> dict[str, Any]:
 
 def zygotes(server: RunningServer) -> list[int]:
     """The jailer's children but for the server and what passes on DNS questions."""
-    others = [pid for pid in children(server.pid) if pid != server.server_pid]
-    return [pid for pid in others if Path(f"/proc/{pid}/comm").read_text() != "paddock-names\n"]
+    return [pid for pid in children(server.pid) if pid != server.server_pid and not passes_names_on(pid)]
+
+
+def passes_names_on(pid: int) -> bool:
+    """Whether it is what passes on DNS questions."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text() == "paddock-names\n"
+    except FileNotFoundError:
+        return False  # it has just ended
 
 
 def invoke_quietly(server: RunningServer, name: str, event: object) -> None:
