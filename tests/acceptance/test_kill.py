@@ -342,7 +342,7 @@ def test_the_frozen_environments_of_a_killed_zygote_end_with_it(tmp_path: Path) 
         server.create("fine", TOOLBOX)
         server.invoke("fine", {"do": "pass"})
         (zygote,) = zygotes(server)
-        standing = (server.pid, server.server_pid)
+        standing = {server.pid, *children(server.pid)} - {zygote}
         before = frozenset(each for each in traces(server).processes if each[0] not in standing)
         os.kill(zygote, signal.SIGKILL)
         until(lambda: not Traces(processes=before, namespaces=frozenset()).left())
