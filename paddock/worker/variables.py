@@ -22,7 +22,13 @@ def variables(version: FunctionVersion, *, stream: str, endpoint_port: int, mana
         "AWS_ENDPOINT_URL": f"http://{RUNTIME_ADDRESS}:{endpoint_port}",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
     }
-    if managed:
+    if managed and version.runtime.startswith("nodejs"):
+        major = version.runtime.removeprefix("nodejs").removesuffix(".x")
+        unreserved["NODE_PATH"] = (
+            f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:"
+            "/var/runtime/node_modules:/var/runtime:/var/task"
+        )
+    elif managed:
         unreserved["LC_CTYPE"] = "C.UTF-8"
         unreserved["PYTHONPATH"] = "/var/runtime"
     reserved = {

@@ -135,6 +135,7 @@ MAY_REMEMBER: Mapping[tuple[str, str], str] = {
 
 # path -> who runs it, when no import leads there from `paddock.__main__`.
 RUN_OTHERWISE: Mapping[str, str] = {
+    "paddock/worker/runtimes/nodejs/bootstrap.py": "named by its manifest, imported by the zygote",
     "paddock/worker/runtimes/provided/bootstrap.py": "named by its manifest, imported by the zygote",
 }
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from paddock.worker.runtimes.discovery import Interpreter, Runtime
 
+NODE_SCRIPT = Path(__file__).parent / "nodejs" / "index.mjs"
 LOCKS = Path(__file__).parents[3] / "requirements"
 _COMPILE = ("-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
 _COMPILE_TIMEOUT_S = 300
@@ -79,11 +80,37 @@ def _link(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
+def _provide_script(runtime: Runtime, directory: Path) -> Path:
+    """Node.js's side of the runtime is one file of ours. Raises OSError."""
+    content = NODE_SCRIPT.read_bytes()
+    final = directory / f"nodejs-{hashlib.sha256(content).hexdigest()[:16]}"
+    if final.is_dir():
+        return final
+    directory.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix="making-", dir=directory))
+    try:
+        (working / NODE_SCRIPT.name).write_bytes(content)
+        (working / NODE_SCRIPT.name).chmod(0o644)
+        working.chmod(0o755)
+        try:
+            working.rename(final)
+        except OSError:
+            if not final.is_dir():  # somebody else was faster
+                raise
+            shutil.rmtree(working)
+    except BaseException:
+        shutil.rmtree(working, ignore_errors=True)
+        raise
+    return final
+
+
 def provide(runtime: Runtime, directory: Path) -> Path | None:
     """The directory to show at /var/runtime, made on first use; None when the family has no packages.
 
     Takes some seconds the first time. Raises PackagesMissing and OSError.
     """
+    if runtime.node is not None:
+        return _provide_script(runtime, directory)
     if not runtime.family.packages or runtime.interpreter is None:
         return None
     source = _source(runtime)

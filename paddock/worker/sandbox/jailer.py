@@ -385,7 +385,7 @@ class Jailer:
         interpreter = runtime.interpreter
         hidden = list(interpreter.hidden)
         resolver = self._gateway.address if self._gateway is not None else ""
-        userland.build(str(data / "root"), interpreter.shown_prefix, str(shown) if shown else "", hidden, resolver)
+        userland.build(str(data / "root"), runtime.shown_prefix, str(shown) if shown else "", hidden, resolver)
         places = {zygote.SERVER_FD: server.fileno(), zygote.SETTINGS_FD: settings}
         if self._gateway is not None:
             places[zygote.GATEWAY_FD] = self._gateway.namespace
