@@ -40,11 +40,13 @@ class Bed:
     def endpoint(self) -> str:
         return self.server.endpoint
 
-    def create(self, names: Sequence[str], source: str = ECHO, **settings: Any) -> None:
-        """Create functions, each with code of its own, and wait until all are Active."""
+    def create(
+        self, names: Sequence[str], source: str = ECHO, *, file: str = "app.py", remark: str = "#", **settings: Any
+    ) -> None:
+        """Create functions, each with code of its own, and wait until all are Active. remark: begins a comment."""
         given = {"Runtime": default_runtime(), "Handler": "app.handler", "Role": ROLE, "Timeout": 120, **settings}
         for name in names:
-            code = zipped({"app.py": f"# {name}\n{source}"})
+            code = zipped({file: f"{remark} {name}\n{source}"})
             self.lambda_.create_function(FunctionName=name, Code={"ZipFile": code}, **given)
         for name in names:
             self._until(lambda name=name: self._is_active(name), f"{name} is not active")
