@@ -18,12 +18,14 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from paddock import __version__
 from paddock.backends.aws.api import AwsApi
+from paddock.backends.files import master_key
 from paddock.backends.files.blobs import FileBlobs
 from paddock.backends.files.publishers import FilePublishers
 from paddock.backends.local.clock import SystemClock
@@ -37,6 +39,7 @@ from paddock.control.catalogue import Catalogue
 from paddock.control.code_signing import CodeSigning
 from paddock.control.event_buses import Buses
 from paddock.control.event_invokes import EventInvokes
+from paddock.control.keys import Keys
 from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
 from paddock.control.schedules import Schedules
@@ -55,8 +58,9 @@ from paddock.invoke.targets import TargetTable
 from paddock.model.delivery import TargetEvent
 from paddock.model.event_bus import Delivering
 from paddock.model.quotas import PROFILES, Quotas
+from paddock.model.sealing import KEY_BYTES
 from paddock.observe.logbook import LogBook, LogBookLimits
-from paddock.services import SERVICES, events, iam, lambda_, logs, scheduler, sqs, sts
+from paddock.services import SERVICES, events, iam, kms, lambda_, logs, scheduler, secretsmanager, sqs, ssm, sts
 from paddock.services.service import InProcess, Mount
 from paddock.wire.http1 import HttpLimits, HttpServer
 from paddock.wire.service import load_service
@@ -175,6 +179,7 @@ class Foundation:
     ids: Ids
     quotas: Quotas
     store: SqliteStore
+    keys: Keys
     log_store: SqliteStore
     blobs: FileBlobs
     code: CodeStore
@@ -182,16 +187,19 @@ class Foundation:
 
     @classmethod
     async def open(cls, start: Start) -> Foundation:
-        clock, quotas, home = SystemClock(), _quotas(start.config), start.config.data_dir / "server"
+        clock, ids, quotas = SystemClock(), SystemIds(), _quotas(start.config)
+        home = start.config.data_dir / "server"
+        store = await SqliteStore.open(home / "paddock.db")
         log_store = await SqliteStore.open(home / "logs.db", statements=statements.load_logs())
         blobs = await FileBlobs.open(home / "blobs")
         book = LogBook(store=log_store, clock=clock, limits=_log_limits(start.config))
         book.start()
         return cls(
             clock=clock,
-            ids=SystemIds(),
+            ids=ids,
             quotas=quotas,
-            store=await SqliteStore.open(home / "paddock.db"),
+            store=store,
+            keys=await _keys(home, store, clock, ids),
             log_store=log_store,
             blobs=blobs,
             code=await CodeStore.open(home / "code", blobs, quotas),
@@ -320,7 +328,7 @@ class App:
         ports = Ports(lambda version: front.confined_to(version.account), inner_limits, clock.now)
         worker = _worker(start, sandboxes, code, clock, ids, book, ports)
         catalogue = Catalogue(
-            store=store, blobs=blobs, unpacked=code, fleet=worker, clock=clock, ids=ids, quotas=quotas
+            store=store, blobs=blobs, unpacked=code, fleet=worker, clock=clock, ids=ids, quotas=quotas, seals=on.keys
         )
         signing = await _code_signing(config, store, clock, ids)
         dispatcher = Dispatcher(worker, quotas, catalogue)
@@ -338,6 +346,7 @@ class App:
                 signing=signing,
                 permissions=permissions,
                 event_invokes=event_invokes,
+                keys=on.keys,
                 dispatcher=dispatcher,
                 mappings=mappings,
                 asynchronous=event_mode.asynchronous,
@@ -356,6 +365,7 @@ class App:
             "sts": sts.Desk(),
             "iam": iam.Desk(store=store, clock=clock, ids=ids, managed=iam.load_managed()),
             "logs": logs.Desk(store=log_store, book=book, clock=clock),
+            **_secret_desks(store, on.keys, clock, ids),
         }
         front = _front(start, desks, downloads, worker, clock, ids)
         await catalogue.start()
@@ -414,6 +424,23 @@ def _worker(
     )
     worker.start()
     return worker
+
+
+async def _keys(home: Path, store: Store, clock: Clock, ids: Ids) -> Keys:
+    """The master key of this data directory, and customers' keys, loaded."""
+    master = await master_key.load(home / "master.key", bytes.fromhex(ids.hex(2 * KEY_BYTES)))
+    keys = Keys(store=store, master=master, clock=clock, ids=ids)
+    await keys.start()
+    return keys
+
+
+def _secret_desks(store: Store, keys: Keys, clock: Clock, ids: Ids) -> dict[str, Any]:
+    """Of the services that keep what is secret."""
+    return {
+        "kms": kms.Desk(keys=keys, clock=clock, ids=ids),
+        "ssm": ssm.Desk(store=store, keys=keys, clock=clock),
+        "secretsmanager": secretsmanager.Desk(store=store, keys=keys, clock=clock, ids=ids),
+    }
 
 
 async def _code_signing(config: Config, store: Store, clock: Clock, ids: Ids) -> CodeSigning:

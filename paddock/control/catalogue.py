@@ -54,14 +54,16 @@ class Catalogue:
     """Call start() before anything else and stop() at the end. Errors are those of model.errors."""
 
     def __init__(
-        self, *, store: Store, blobs: Blobs, unpacked: Unpacked, fleet: Fleet, clock: Clock, ids: Ids, quotas: Quotas
-    ) -> None:
+        self, *, store: Store, blobs: Blobs, unpacked: Unpacked, fleet: Fleet, clock: Clock, ids: Ids, quotas: Quotas,
+        seals: records.Seals,
+    ) -> None:  # fmt: skip
         self._store = store
         self._shelf = CodeShelf(blobs, unpacked)
         self._fleet = fleet
         self._clock = clock
         self._ids = ids
         self._quotas = quotas
+        self._seals = seals
         self._book = Book()
         self.layers = Layers(store=store, shelf=self._shelf, book=self._book, clock=clock, ids=ids, quotas=quotas)
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
@@ -70,9 +72,12 @@ class Catalogue:
 
     async def start(self) -> None:
         """Load everything, delete code nobody refers to, and take up what an earlier process left unsettled."""
-        for function in await self._store.read(records.load):
+        for function in await self._store.read(lambda tx: records.load(tx, self._seals)):
             self._book.put(function)
             self._shelf.use(digests_of(function))
+        if await self._store.read(records.has_open_environments):
+            for function in self._book:
+                await self._write(records.changes(None, function, self._seals))
         await self.layers.start()
         await self._shelf.collect_orphans()
         for function in self._book:
@@ -464,7 +469,7 @@ class Catalogue:
         if not self._shelf.use_present(digests):
             raise InvalidParameterValue("A layer of the function was deleted while the function was being changed.")
         try:
-            await self._write(records.changes(self._book.get(key_of(function)), function))
+            await self._write(records.changes(self._book.get(key_of(function)), function, self._seals))
         except BaseException:
             await self._shelf.release(digests)
             raise

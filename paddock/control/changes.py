@@ -45,6 +45,7 @@ class Change:
     file_systems: tuple[FileSystemUse, ...] | None = None
     layers: tuple[LayerUse, ...] | None = None
     dead_letter_arn: str | None = None
+    kms_key_arn: str | None = None
 
     def applied(self, version: FunctionVersion) -> FunctionVersion:
         """Raises InvalidParameterValue when the logging settings contradict each other."""
@@ -64,6 +65,7 @@ class Change:
             environment=version.environment if self.environment is None else self.environment,
             layers=version.layers if self.layers is None else self.layers,
             dead_letter_arn=version.dead_letter_arn if self.dead_letter_arn is None else self.dead_letter_arn,
+            kms_key_arn=version.kms_key_arn if self.kms_key_arn is None else self.kms_key_arn,
         )
 
 

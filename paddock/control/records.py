@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -35,13 +35,23 @@ def run(tx: Tx, statements: Iterable[Statement]) -> None:
         tx.run(query, **args)
 
 
-def load(tx: Tx) -> list[Function]:
+class Seals(Protocol):
+    """How environments lie in the store: never to be read there. control.keys.Keys."""
+
+    def seal_for(self, plain: bytes, about: str, key: str) -> bytes:
+        """key: a customer's, or "" for Paddock's own."""
+
+    def open_for(self, sealed: bytes, about: str) -> bytes:
+        """Raises BrokenSeal."""
+
+
+def load(tx: Tx, seals: Seals) -> list[Function]:
     """Every function. Raises msgspec.ValidationError for a row that no Paddock has written."""
     versions: dict[tuple[str, str, str], dict[str, FunctionVersion]] = defaultdict(dict)
     aliases: dict[tuple[str, str, str], dict[str, Alias]] = defaultdict(dict)
     policies: dict[tuple[str, str, str], dict[str, ResourcePolicy]] = defaultdict(dict)
     for row in tx.rows("function_versions_all"):
-        found = msgspec.json.decode(row["document"], type=FunctionVersion)
+        found = _version(row["document"], seals)
         versions[_key(row)][found.version] = found
     for row in tx.rows("function_aliases_all"):
         aliases[_key(row)][row["alias"]] = msgspec.json.decode(row["document"], type=Alias)
@@ -50,7 +60,7 @@ def load(tx: Tx) -> list[Function]:
     documents = _documents(tx)
     return [
         replace(
-            _function(row, versions[_key(row)], aliases[_key(row)]),
+            _function(row, seals, versions[_key(row)], aliases[_key(row)]),
             policies=policies[_key(row)],
             **documents[_key(row)],
         )
@@ -82,14 +92,14 @@ def _document_changes(key: Mapping[str, Any], old: Function, after: Function) ->
         yield "function_document_put", {**key, "kind": RECURSION, "qualifier": "", "document": document}
 
 
-def changes(before: Function | None, after: Function) -> list[Statement]:
+def changes(before: Function | None, after: Function, seals: Seals) -> list[Statement]:
     """What brings the store from one state of a function to another."""
     key = _identity(after)
     old = before or Function(latest=after.latest)
     return [
-        ("function_put", _row_of(after)),
+        ("function_put", _row_of(after, seals)),
         *(
-            ("function_version_put", {**key, "version": int(number), "document": _text(version)})
+            ("function_version_put", {**key, "version": int(number), "document": _document(version, seals)})
             for number, version in _differing(old.versions, after.versions)
         ),
         *(
@@ -149,11 +159,11 @@ def _identity(function: Function) -> dict[str, Any]:
     return {"account": latest.account, "region": latest.region, "name": latest.name}
 
 
-def _row_of(function: Function) -> dict[str, Any]:
+def _row_of(function: Function, seals: Seals) -> dict[str, Any]:
     return {
         **_identity(function),
-        "latest": _text(function.latest),
-        "serving": None if function.serving is None else _text(function.serving),
+        "latest": _document(function.latest, seals),
+        "serving": None if function.serving is None else _document(function.serving, seals),
         "tags": _text(dict(function.tags)),
         "last_version": function.last_version,
         "reserved_concurrency": function.reserved_concurrency,
@@ -161,9 +171,11 @@ def _row_of(function: Function) -> dict[str, Any]:
     }
 
 
-def _function(row: Row, versions: Mapping[str, FunctionVersion], aliases: Mapping[str, Alias]) -> Function:
-    latest = msgspec.json.decode(row["latest"], type=FunctionVersion)
-    serving = None if row["serving"] is None else msgspec.json.decode(row["serving"], type=FunctionVersion)
+def _function(
+    row: Row, seals: Seals, versions: Mapping[str, FunctionVersion], aliases: Mapping[str, Alias]
+) -> Function:
+    latest = _version(row["latest"], seals)
+    serving = None if row["serving"] is None else _version(row["serving"], seals)
     # Most functions serve what they show; one object for both keeps memory and comparisons small.
     if serving == latest:
         serving = latest
@@ -181,6 +193,28 @@ def _function(row: Row, versions: Mapping[str, FunctionVersion], aliases: Mappin
 
 def _key(row: Row) -> tuple[str, str, str]:
     return (row["account"], row["region"], row["name"])
+
+
+def has_open_environments(tx: Tx) -> bool:
+    """Whether an earlier Paddock, which did not seal, has written some of the rows."""
+    return tx.row("functions_with_open_environments") is not None
+
+
+def _document(version: FunctionVersion, seals: Seals) -> str:
+    if version.environment is None:
+        return _text(version)
+    plain = msgspec.json.encode(dict(version.environment))
+    sealed = seals.seal_for(plain, version.function_arn, version.kms_key_arn)
+    return _text(replace(version, environment=None, sealed_environment=sealed.hex()))
+
+
+def _version(document: str, seals: Seals) -> FunctionVersion:
+    found = msgspec.json.decode(document, type=FunctionVersion)
+    if not found.sealed_environment:
+        return found
+    plain = seals.open_for(bytes.fromhex(found.sealed_environment), found.function_arn)
+    environment = msgspec.json.decode(plain, type=dict[str, str])
+    return replace(found, environment=environment, sealed_environment="")
 
 
 def _text(value: object) -> str:

@@ -109,6 +109,8 @@ class FunctionVersion:
     it changes only when the code or the configuration that runs changes, and a published version has its own.
     frozen_description: of a published version, what $LATEST's description was; publishing may have set another.
     runtime_version_arn: the one version of the runtime that it may run on; "" for the machine's current one.
+    kms_key_arn: the customer's key that seals the environment at rest, "" for Paddock's own. sealed_environment: hex,
+    in stored documents only, where environment is None.
     tenant_isolation: each tenant has environments of its own. tenant_id: for whom it runs, at an invocation only.
     """
 
@@ -133,6 +135,8 @@ class FunctionVersion:
     file_systems: tuple[FileSystemUse, ...] = ()
     layers: tuple[LayerUse, ...] = ()
     runtime_version_arn: str = ""
+    kms_key_arn: str = ""
+    sealed_environment: str = ""
     tenant_isolation: bool = False
     tenant_id: str = ""
     state: State = State.PENDING

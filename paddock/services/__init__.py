@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paddock.services import events, iam, lambda_, logs, scheduler, sqs, sts
+from paddock.services import events, iam, kms, lambda_, logs, scheduler, secretsmanager, sqs, ssm, sts
 from paddock.services.service import Service
 
 SERVICES: tuple[Service, ...] = (
@@ -13,4 +13,7 @@ SERVICES: tuple[Service, ...] = (
     events.SERVICE,
     scheduler.SERVICE,
     sqs.SERVICE,
+    kms.SERVICE,
+    ssm.SERVICE,
+    secretsmanager.SERVICE,
 )

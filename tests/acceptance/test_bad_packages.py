@@ -202,7 +202,6 @@ UNSUPPORTED: Mapping[str, Mapping[str, Any]] = {
     "Code.S3Bucket": {"Code": {"S3Bucket": "bucket", "S3Key": "key"}},
     "TracingConfig": {"TracingConfig": {"Mode": "Active"}},
     "SnapStart": {"SnapStart": {"ApplyOn": "PublishedVersions"}},
-    "KMSKeyArn": {"KMSKeyArn": "arn:aws:kms:us-east-1:000000000000:key/x"},
     "PackageType": {"PackageType": "Image"},
 }
 
@@ -213,7 +212,7 @@ def test_a_setting_that_is_not_supported(aws: Any, unchanged: None, setting: str
         create(aws, **UNSUPPORTED[setting])
 
 
-@pytest.mark.parametrize("setting", ["KMSKeyArn"])
+@pytest.mark.parametrize("setting", ["TracingConfig"])
 def test_a_setting_that_is_not_supported_in_an_update(aws: Any, standing: str, setting: str) -> None:
     with refused("NotImplementedException", f"^The setting {setting} is not supported by Paddock yet", 501):
         aws.update_function_configuration(FunctionName=standing, **UNSUPPORTED[setting])

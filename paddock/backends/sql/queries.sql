@@ -130,3 +130,11 @@ WHERE account = :account AND region = :region AND name = :name AND kind = :kind 
 -- name: function_documents_delete
 -- Forget all of a function.
 DELETE FROM function_documents WHERE account = :account AND region = :region AND name = :name;
+
+-- name: functions_with_open_environments
+-- One row if there is any that was written before environments were sealed.
+SELECT 1 FROM functions
+WHERE json_type(latest, '$.environment') = 'object' OR json_type(serving, '$.environment') = 'object'
+UNION ALL
+SELECT 1 FROM function_versions WHERE json_type(document, '$.environment') = 'object'
+LIMIT 1;

@@ -86,7 +86,7 @@ def load(directory: Traversable | None = None, *, parts: Sequence[str] = ("",)) 
 
 def load_catalogue() -> Statements:
     """The main database: functions, IAM, where events come from, and the queue, which commits together with all."""
-    return load(parts=("", "iam_", "events_", "queue_", "sqs_"))
+    return load(parts=("", "iam_", "events_", "queue_", "sqs_", "secrets_"))
 
 
 def load_logs() -> Statements:

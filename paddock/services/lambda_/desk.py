@@ -9,6 +9,7 @@ from typing import Any
 from paddock.control.catalogue import Catalogue
 from paddock.control.code_signing import CodeSigning
 from paddock.control.event_invokes import EventInvokes
+from paddock.control.keys import Keys
 from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
 from paddock.interfaces import Clock, Ids
@@ -34,6 +35,7 @@ class Desk:
     permissions: Permissions
     signing: CodeSigning
     event_invokes: EventInvokes
+    keys: Keys
     dispatcher: Dispatcher
     mappings: Mappings
     asynchronous: Asynchronous

@@ -5,7 +5,7 @@ from __future__ import annotations
 from paddock.control.changes import Change, NewFunction
 from paddock.model.errors import InvalidParameterValue, NotYet
 from paddock.model.function import FunctionVersion, LayerUse
-from paddock.services.lambda_ import code_signing, file_systems, layers, markers, networks, view
+from paddock.services.lambda_ import code_signing, file_systems, keys, layers, markers, networks, view
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.runtimes import check_runtime
 from paddock.services.lambda_.settings import refuse_architectures, refuse_others
@@ -28,6 +28,7 @@ _SETTINGS = frozenset(
         "DeadLetterConfig",
         "VpcConfig",
         "FileSystemConfigs",
+        "KMSKeyArn",
     }
 )
 _AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures", "Publish", "CodeSigningConfigArn", "TenancyConfig"}
@@ -50,6 +51,7 @@ async def create_function(desk: Desk, call: Call) -> Params:
             "Runtime and Handler are mandatory parameters for functions created with deployment packages."
         )
     _check_runtime(desk, params)
+    keys.check(desk, params.get("KMSKeyArn") or "", call.caller)
     uses, signing = layers.uses_of(desk, call), params.get("CodeSigningConfigArn") or ""
     signer = await code_signing.checked(desk, signing, content, uses or ())
     _check_dead_letters(desk, params)
@@ -118,6 +120,7 @@ async def update_function_configuration(desk: Desk, call: Call) -> Params:
     _check_dead_letters(desk, params)
     if params.get("Runtime") is not None:
         _check_runtime(desk, params)
+    keys.check(desk, params.get("KMSKeyArn") or "", call.caller)
     ref, uses = ref_of(call), layers.uses_of(desk, call)
     if uses:
         code_signing.check_layers(desk, ref, uses)

@@ -14,6 +14,7 @@ from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult, InvocationType
 from paddock.model.quotas import Quotas
 from paddock.model.tenancy import for_tenant
+from paddock.services.lambda_ import keys
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.settings import refuse_others
 from paddock.services.service import Call, Params, Reply
@@ -30,6 +31,7 @@ async def invoke(desk: Desk, call: Call) -> Reply:
     kind = InvocationType(params.get("InvocationType", InvocationType.REQUEST_RESPONSE.value))
     ref = ref_of(call)
     version = for_tenant(desk.catalogue.resolve(ref), params.get("TenantId", ""))
+    keys.check(desk, version.kms_key_arn, call.caller)
     payload = checked_payload(params.get("Payload") or b"{}", kind, desk.quotas)
     context = client_context(params.get("ClientContext", ""), desk.quotas)
     now = desk.clock.now()

@@ -16,7 +16,6 @@ AS_BY_DEFAULT: Mapping[str, tuple[Any, ...]] = {
     "PackageType": ("Zip",),
     "TracingConfig": ({"Mode": "PassThrough"},),
     "SnapStart": ({"ApplyOn": "None"},),
-    "KMSKeyArn": (),
     "SourceKMSKeyArn": (),
     "ImageConfig": (),
     "MetricsConfig": (),

@@ -52,6 +52,7 @@ def change_of(
         dead_letter_arn=None if dead_letters is None else dead_letters.get("TargetArn", ""),
         vpc=vpc,
         file_systems=file_systems,
+        kms_key_arn=params.get("KMSKeyArn"),
     )
 
 
@@ -109,6 +110,8 @@ def listed(version: FunctionVersion, arn: str) -> Members:
         ]
     if version.environment is not None:
         members["Environment"] = {"Variables": dict(version.environment)}
+    if version.kms_key_arn:
+        members["KMSKeyArn"] = version.kms_key_arn
     if version.tenant_isolation:
         members["TenancyConfig"] = {"TenantIsolationMode": PER_TENANT}
     if version.layers:

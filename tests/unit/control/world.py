@@ -14,6 +14,7 @@ from paddock.backends.files.blobs import FileBlobs
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.control.catalogue import Catalogue
 from paddock.control.changes import Change, NewFunction
+from paddock.control.keys import Keys
 from paddock.control.mappings import Mappings
 from paddock.interfaces import Tx
 from paddock.model.arn import FunctionRef
@@ -164,6 +165,7 @@ class World:
 
     catalogue: Catalogue
     store: BreakableStore
+    keys: Keys
     blobs: BreakableBlobs
     mappings: Mappings
 
@@ -178,6 +180,8 @@ class World:
 
     async def open(self) -> None:
         self.store = BreakableStore(await SqliteStore.open(self.directory / "paddock.db", readers=1))
+        self.keys = Keys(store=self.store, master=b"m" * 32, clock=self.clock, ids=self.ids)
+        await self.keys.start()
         self.blobs = BreakableBlobs(await FileBlobs.open(self.directory / "blobs"))
         self.catalogue = Catalogue(
             store=self.store,
@@ -187,6 +191,7 @@ class World:
             clock=self.clock,
             ids=self.ids,
             quotas=self.quotas,
+            seals=self.keys,
         )
         await self.catalogue.start()
         self.mappings = Mappings(
