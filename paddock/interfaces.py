@@ -155,9 +155,16 @@ class Sandbox(Protocol):
         """Whether the memory given to `assign` is enforced from outside, for all its processes together."""
 
     async def assign(
-        self, code: str, memory_mb: int, tmp_mb: int, network: str = "", file_systems: Sequence[FileSystemUse] = ()
+        self,
+        code: str,
+        memory_mb: int,
+        tmp_mb: int,
+        network: str = "",
+        file_systems: Sequence[FileSystemUse] = (),
+        layers: str = "",
     ) -> None:
-        """Mount the code with that digest, set the limits, join the named network ("": the default one), mount more.
+        """Mount the code with that digest at /var/task and layers at /opt, set the limits, join the named network
+        ("": the default one), mount more.
 
         Raises SandboxFailed.
         """

@@ -6,6 +6,7 @@ Lambda's own defaults stand here (developer guide and recorded responses, see do
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -177,6 +178,14 @@ class FunctionVersion:
     def digests(self) -> tuple[str, ...]:
         """Everything unpacked that it needs: its code, then its layers in order."""
         return (self.code.digest, *(layer.code.digest for layer in self.layers))
+
+    @property
+    def layers_digest(self) -> str:
+        """What names its layers, merged in their order; "" without any, and of a single one its own digest."""
+        digests = [layer.code.digest for layer in self.layers]
+        if len(digests) < 2:
+            return "".join(digests)
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     @property
     def environment_key(self) -> tuple[str, ...]:

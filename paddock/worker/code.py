@@ -25,8 +25,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from paddock.interfaces import Blobs
+from paddock.model.function import FunctionVersion
 from paddock.model.package import DIRECTORY_MODE, Entry, Kind, contents, read_plan
 from paddock.model.quotas import Quotas
+from paddock.worker.layers import merge
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 WORKSHOP = "unpacking"
@@ -47,6 +49,7 @@ class CodeStore:
         self._doomed: set[str] = set()
         self._removing: dict[str, asyncio.Future[None]] = {}
         self._present: set[str] = set()
+        self._merging = asyncio.Lock()
         self._workshop.mkdir(parents=True, exist_ok=True)
         self._sweep(boot_id)
 
@@ -70,6 +73,33 @@ class CodeStore:
             running.add_done_callback(lambda _: self._busy.pop(digest, None))
         # One caller that gives up must not take the others' unpacking away.
         return await asyncio.shield(running)
+
+    async def ensure_version(self, version: FunctionVersion) -> None:
+        """Everything that the version needs: its code, its layers, and several layers merged into one directory.
+
+        Raises as ensure() does.
+        """
+        for digest in version.digests:
+            await self.ensure(digest)
+        merged = version.layers_digest
+        if merged in ("", *version.digests) or merged in self._present:
+            return
+        async with self._merging:
+            if merged not in self._present:
+                trees = [self._directory / layer.code.digest for layer in version.layers]
+                await asyncio.to_thread(self._merge, trees, self._directory / merged)
+                self._present.add(merged)
+
+    def _merge(self, trees: Sequence[Path], place: Path) -> None:
+        if place.is_dir():
+            return
+        bench = self._workshop / str(next(self._numbers))
+        try:
+            merge(trees, bench)
+            bench.rename(place)
+        except BaseException:
+            _remove_tree(bench)
+            raise
 
     def hold(self, digest: str) -> None:
         """An environment uses the package from now on: forget() waits until it is released."""

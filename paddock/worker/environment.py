@@ -165,7 +165,12 @@ class Environment:
         version = self.version
         try:
             assignment = self._sandbox.assign(
-                version.code.digest, version.memory_mb, version.ephemeral_mb, version.network, version.file_systems
+                version.code.digest,
+                version.memory_mb,
+                version.ephemeral_mb,
+                version.network,
+                version.file_systems,
+                version.layers_digest,
             )
             assigning = asyncio.ensure_future(assignment)
             assigning.add_done_callback(_retrieve)  # what comes before it may fail, and nobody wait for it

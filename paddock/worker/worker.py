@@ -92,6 +92,11 @@ class RuntimeOffer:
         )
 
 
+def _held(version: FunctionVersion) -> tuple[str, ...]:
+    """The directories that an environment of the version has mounted."""
+    return (version.code.digest, version.layers_digest) if version.layers else (version.code.digest,)
+
+
 def _close_doors(cell: Sandbox) -> None:
     for sock in (cell.channel, cell.runtime_api, cell.aws_api):
         sock.close()
@@ -158,7 +163,7 @@ class Worker:
 
     async def prepare(self, version: FunctionVersion) -> None:
         self._check_runtime_version(version)
-        await self._code.ensure(version.code.digest)
+        await self._code.ensure_version(version)
         await self._warm(version.runtime)
 
     async def run(self, invocation: Invocation) -> InvocationResult:
@@ -286,12 +291,13 @@ class Worker:
 
     async def _start(self, version: FunctionVersion) -> Environment:
         """A cell that waits, or a new one, becomes an environment of the version."""
-        digest = version.code.digest
+        digests = _held(version)
         self._versions[version.environment_key[:-1]] = version
         if len(self._versions) > VERSIONS_MAX:
             del self._versions[next(iter(self._versions))]
         self._demand[version.runtime] = demand.taken(self._demand[version.runtime], self._clock.monotonic())
-        self._code.hold(digest)
+        for digest in digests:
+            self._code.hold(digest)
         try:
             for attempts_left in (2, 1, 0):
                 try:
@@ -303,13 +309,14 @@ class Worker:
                         raise InternalError(f"Paddock could not start an environment: {error}") from error
             raise AssertionError("unreachable")
         finally:
-            self._later(self._code.release(digest))
+            for digest in digests:
+                self._later(self._code.release(digest))
             # Not at once: it would compete with this start, and with the event it is for, for the processors.
             asyncio.get_running_loop().call_later(REFILL_DELAY_S, self._refill, version.runtime)
 
     async def _prepared_cell(self, version: FunctionVersion) -> Sandbox:
         self._check_runtime_version(version)
-        await self._code.ensure(version.code.digest)
+        await self._code.ensure_version(version)
         return await self._cell(version.runtime)
 
     async def _counted(self, work: Awaitable[Sandbox]) -> Sandbox:
@@ -334,7 +341,8 @@ class Worker:
             serve=self._serve,
         )
         self._environments[number] = environment
-        self._code.hold(version.code.digest)  # until it is gone
+        for digest in _held(version):
+            self._code.hold(digest)  # until it is gone
         environment.on_terminated = self._terminated
         environment.on_free = self._release
         began = self._clock.monotonic()
@@ -369,7 +377,8 @@ class Worker:
             numbers.remove(number)
         if not numbers:
             self._idle.pop(key, None)
-        self._later(self._code.release(environment.version.code.digest))
+        for digest in _held(environment.version):
+            self._later(self._code.release(digest))
         self._all_gone.set()
 
     # -- cells --------------------------------------------------------------------------------------------------

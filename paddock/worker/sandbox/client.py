@@ -142,7 +142,13 @@ class LinuxSandbox:
         await self._ready
 
     async def assign(
-        self, code: str, memory_mb: int, tmp_mb: int, network: str = "", file_systems: Sequence[FileSystemUse] = ()
+        self,
+        code: str,
+        memory_mb: int,
+        tmp_mb: int,
+        network: str = "",
+        file_systems: Sequence[FileSystemUse] = (),
+        layers: str = "",
     ) -> None:
         message: dict[str, Any] = {
             "do": "assign",
@@ -153,6 +159,7 @@ class LinuxSandbox:
         }
         message |= {"network": network} if network else {}
         message |= {"file_systems": [[one.arn, one.mount_path] for one in file_systems]} if file_systems else {}
+        message |= {"layers": layers} if layers else {}
         self._zygote.send(message)
         await self._assigned
 

@@ -269,17 +269,25 @@ class Zygote:
             raise ValueError("an environment serves the code it was given first, and no other")
         network = message.get("network", "")
         mounts = self._mounts_of(target)
-        tree = self._code_tree(code)
-        opened = [tree]
+        layers = message.get("layers", "")
+        if not isinstance(layers, str) or (layers and not _DIGEST.match(layers)):
+            raise ValueError("layers are named by their digest")
+        own = {userland.TASK: self._code_tree(code)}
+        opened = [own[userland.TASK]]
         target.assigned = True  # from here on it may hold some of it
         try:
+            if layers:
+                own[userland.LAYERS] = self._code_tree(layers)
+                opened.append(own[userland.LAYERS])
             trees = file_systems.detached(self._settings["file_systems"], message.get("file_systems", []), opened)
             self._join_network(target, network)
             locked = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
-            linux.mount_setattr(tree, "", locked)
+            for tree in own.values():
+                linux.mount_setattr(tree, "", locked)
             linux.setns(mounts, linux.CLONE_NEWNS)
             try:
-                linux.move_mount(tree, userland.TASK)
+                for place, tree in own.items():
+                    linux.move_mount(tree, place)
                 file_systems.attach(trees)
                 size = f"mode=1777,size={tmp_mb}m,nr_inodes=131072"
                 linux.mount("tmp", "/tmp", "tmpfs", linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV, size)

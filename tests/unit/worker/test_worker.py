@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -47,11 +46,10 @@ class FakeCode:
         self.ensured: list[str] = []
         self.error: Exception | None = None
 
-    async def ensure(self, digest: str) -> Path:
-        self.ensured.append(digest)
+    async def ensure_version(self, version: FunctionVersion) -> None:
+        self.ensured.append(version.code.digest)
         if self.error is not None:
             raise self.error
-        return Path("/nowhere")
 
     def hold(self, digest: str) -> None:
         self.held[digest] += 1

@@ -255,7 +255,13 @@ class FakeSandbox:
             self.on_gone()
 
     async def assign(
-        self, code: str, memory_mb: int, tmp_mb: int, network: str = "", file_systems: Sequence[FileSystemUse] = ()
+        self,
+        code: str,
+        memory_mb: int,
+        tmp_mb: int,
+        network: str = "",
+        file_systems: Sequence[FileSystemUse] = (),
+        layers: str = "",
     ) -> None:
         self.calls.append("assign")
         if self.assign_error:

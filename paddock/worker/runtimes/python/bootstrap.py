@@ -223,7 +223,8 @@ def _rehearse() -> None:
         os.environ.update(environment)
         vars(ric).update(_GLOBAL_AWS_REQUEST_ID=None, _GLOBAL_TENANT_ID=None)
         del sys.modules[module.__name__]
-        sys.path_importer_cache.pop("/var/task", None)
+        for path in [path for path in sys.path_importer_cache if path.startswith(("/var/task", "/opt"))]:
+            del sys.path_importer_cache[path]
 
 
 def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
