@@ -48,14 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _signed(given: argparse.Namespace) -> int:
+    clock, ids = app.time_and_chance()
     how = sign.Signing(
         data_dir=given.data_dir,
         profile=given.profile,
         account=given.account,
         region=given.region,
         days=given.days,
-        now_s=app.now_s(),
-        hex=app.random_hex,
+        now_s=int(clock.now().timestamp()),
+        hex=ids.hex,
     )
     target = given.output or given.package.with_suffix(".signed.zip")
     try:

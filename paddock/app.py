@@ -81,14 +81,9 @@ PROCESSES_MAX = 1024
 CELLS_GROWTH = 8
 
 
-def now_s() -> int:
-    """Seconds since 1970, for commands that are not the server."""
-    return int(SystemClock().now().timestamp())
-
-
-def random_hex(digits: int) -> str:
-    """As many random hex digits, for commands that are not the server."""
-    return SystemIds().hex(digits)
+def time_and_chance() -> tuple[Clock, Ids]:
+    """For commands that are not the server."""
+    return SystemClock(), SystemIds()
 
 
 def up(config: Config, environ: Mapping[str, str]) -> int:
@@ -436,11 +431,9 @@ async def _keys(home: Path, store: Store, clock: Clock, ids: Ids) -> Keys:
 
 def _secret_desks(store: Store, keys: Keys, clock: Clock, ids: Ids) -> dict[str, Any]:
     """Of the services that keep what is secret."""
-    return {
-        "kms": kms.Desk(keys=keys, clock=clock, ids=ids),
-        "ssm": ssm.Desk(store=store, keys=keys, clock=clock),
-        "secretsmanager": secretsmanager.Desk(store=store, keys=keys, clock=clock, ids=ids),
-    }
+    parameters = ssm.Desk(store=store, keys=keys, clock=clock)
+    secrets = secretsmanager.Desk(store=store, keys=keys, clock=clock, ids=ids)
+    return {"kms": kms.Desk(keys=keys, clock=clock, ids=ids), "ssm": parameters, "secretsmanager": secrets}
 
 
 async def _code_signing(config: Config, store: Store, clock: Clock, ids: Ids) -> CodeSigning:
