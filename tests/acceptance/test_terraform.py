@@ -15,7 +15,7 @@ from tests.support.server import RunningServer, default_runtime, zipped
 
 TIMEOUT_S = 240
 MIRRORS = ("TF_PLUGIN_MIRROR", "TF_PLUGIN_CACHE_DIR")
-USUAL_MIRRORS = ("/opt/tf-plugins", "/usr/share/terraform/plugins", "/usr/local/share/terraform/plugins")
+USUAL_PLACES = ("/opt", "/usr/share", "/usr/local/share")
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 
 CONFIGURATION = """
@@ -41,6 +41,7 @@ provider "aws" {
     logs   = var.endpoint
     cloudwatchevents = var.endpoint
     scheduler        = var.endpoint
+    sqs              = var.endpoint
   }
 }
 
@@ -108,6 +109,34 @@ resource "aws_lambda_permission" "bucket" {
   principal      = "s3.amazonaws.com"
   source_arn     = "arn:aws:s3:::pictures"
   source_account = "000000000000"
+}
+
+resource "aws_sqs_queue" "letters" {
+  name = "terraformed-letters"
+}
+
+resource "aws_sqs_queue" "jobs" {
+  name                       = "terraformed-jobs"
+  visibility_timeout_seconds = 60
+  redrive_policy             = jsonencode({ deadLetterTargetArn = aws_sqs_queue.letters.arn, maxReceiveCount = 3 })
+  tags                       = { team = "paddock" }
+}
+
+resource "aws_lambda_event_source_mapping" "jobs" {
+  event_source_arn = aws_sqs_queue.jobs.arn
+  function_name    = aws_lambda_function.function.arn
+  batch_size       = 5
+}
+
+resource "aws_lambda_function_event_invoke_config" "events" {
+  function_name                = aws_lambda_function.function.function_name
+  maximum_retry_attempts       = 1
+  maximum_event_age_in_seconds = 600
+  destination_config {
+    on_failure {
+      destination = aws_sqs_queue.letters.arn
+    }
+  }
 }
 
 resource "aws_cloudwatch_event_bus" "bus" {
@@ -197,11 +226,10 @@ class Terraform:
 
 
 def mirror(environ: Mapping[str, str]) -> Path | None:
-    """A directory with the provider, from the environment or where operators put it."""
-    for place in (*(environ.get(name, "") for name in MIRRORS), *USUAL_MIRRORS):
-        if place and (Path(place) / PROVIDER).is_dir():
-            return Path(place)
-    return None
+    """A directory with the provider, from the environment or within a place where operators put such things."""
+    named = [Path(environ[name]) for name in MIRRORS if environ.get(name)]
+    usual = [below for place in USUAL_PLACES for below in sorted(Path(place).glob("*"))]
+    return next((place for place in (*named, *usual) if (place / PROVIDER).is_dir()), None)
 
 
 @pytest.fixture
@@ -240,5 +268,6 @@ def test_a_configuration_is_applied_found_unchanged_and_destroyed(
     assert groups == []
     buses = server.client("events").list_event_buses()["EventBuses"]
     assert "terraformed" not in [bus["Name"] for bus in buses]
+    assert server.client("sqs").list_queues(QueueNamePrefix="terraformed").get("QueueUrls", []) == []
     groups = server.client("scheduler").list_schedule_groups()["ScheduleGroups"]
     assert "terraformed" not in [group["Name"] for group in groups]
