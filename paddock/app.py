@@ -27,12 +27,16 @@ from paddock import __version__
 from paddock.backends.aws.api import AwsApi
 from paddock.backends.files import master_key
 from paddock.backends.files.blobs import FileBlobs
+from paddock.backends.files.notary import FileNotary
 from paddock.backends.files.publishers import FilePublishers
+from paddock.backends.files.segments import FileSegments
+from paddock.backends.http.post import Poster
 from paddock.backends.local.clock import SystemClock
 from paddock.backends.local.ids import SystemIds
 from paddock.backends.sql import statements
 from paddock.backends.sql.queue import SqlQueue
 from paddock.backends.sql.sqlite import SqliteStore
+from paddock.cli.banner import banner
 from paddock.cli.sign import DIRECTORY as SIGNING
 from paddock.config import Config
 from paddock.control.catalogue import Catalogue
@@ -60,25 +64,39 @@ from paddock.model.event_bus import Delivering
 from paddock.model.quotas import PROFILES, Quotas
 from paddock.model.sealing import KEY_BYTES
 from paddock.observe.logbook import LogBook, LogBookLimits
-from paddock.services import SERVICES, events, iam, kms, lambda_, logs, scheduler, secretsmanager, sqs, ssm, sts
+from paddock.services import (
+    SERVICES,
+    events,
+    iam,
+    kms,
+    lambda_,
+    logs,
+    s3,
+    scheduler,
+    secretsmanager,
+    sns,
+    sqs,
+    ssm,
+    sts,
+)
 from paddock.services.service import InProcess, Mount
 from paddock.wire.http1 import HttpLimits, HttpServer
 from paddock.wire.service import load_service
 from paddock.worker.code import CodeStore
-from paddock.worker.environment import EnvironmentSettings
-from paddock.worker.pool import PoolLimits
+from paddock.worker.configured import settings_of
 from paddock.worker.ports import API_CONNECTIONS_MAX, Ports
 from paddock.worker.sandbox import jailer
 from paddock.worker.sandbox.client import LinuxSandboxes
-from paddock.worker.worker import RuntimeOffer, Worker, WorkerSettings
+from paddock.worker.worker import RuntimeOffer, Worker
 
 log = logging.getLogger("paddock")
 
 DRAIN_S = 10.0
 STOP_PATIENCE_S = 10.0
-MEMORY_SHARE = 0.8
 PROCESSES_MAX = 1024
-CELLS_GROWTH = 8
+SNS_CERTIFICATE = "/_paddock/sns-certificate.pem"
+LIMITS = HttpLimits()  # the front limits bodies itself: objects of S3 are streamed and may be larger
+INNER_LIMITS = dataclasses.replace(LIMITS, connections_max=API_CONNECTIONS_MAX)
 
 
 def time_and_chance() -> tuple[Clock, Ids]:
@@ -234,7 +252,7 @@ class EventMode:
             ids=ids,
             quotas=quotas,
         )
-        targets.add("lambda", asynchronous.send)
+        targets.add("lambda", asynchronous.send, asynchronous.check)
         return cls(queue=queue, targets=targets, outbox=outbox, asynchronous=asynchronous)
 
     async def start(self) -> None:
@@ -282,6 +300,42 @@ class Events:
         self.ticker.start()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventServices:
+    """The services whose changes are events: S3 and SNS. documents: what receivers of events may fetch, by path."""
+
+    s3: s3.Desk
+    sns: sns.Desk
+    documents: Mapping[str, bytes]
+
+    @classmethod
+    async def open(cls, start: Start, on: Foundation, event_mode: EventMode) -> EventServices:
+        home, outbox = start.config.data_dir / "server", event_mode.outbox
+        notary, handed = await FileNotary.open(home / "sns", on.clock.now()), {"clock": on.clock, "ids": on.ids}
+        topics = await sns.Desk.open(
+            store=on.store,
+            **handed,
+            outbox=outbox.put,
+            notary=notary,
+            base_url=start.endpoint,
+            certificate_url=start.endpoint + SNS_CERTIFICATE,
+        )
+        target = sns.SnsTarget(topics, Poster())
+        event_mode.targets.add("sns", target.send, target.check)
+
+        buckets = await s3.Desk.open(
+            store=on.store,
+            segments=await FileSegments.open(home / "objects", lambda: on.ids.hex(32)),
+            **handed,
+            outbox=outbox.put,
+            check_target=event_mode.targets.check,
+        )
+        return cls(s3=buckets, sns=topics, documents={SNS_CERTIFICATE: notary.certificate})
+
+    def desks(self) -> dict[str, Any]:
+        return {"s3": self.s3, "sns": self.sns}
+
+
 class App:
     """Everything that lives as long as the server. `wire_up` builds and starts it in order, `stop` undoes that."""
 
@@ -318,9 +372,7 @@ class App:
         config, clock, ids, quotas, store = start.config, on.clock, on.ids, on.quotas, on.store
         log_store, blobs, code, book = on.log_store, on.blobs, on.code, on.book
         sandboxes = LinuxSandboxes(start.control)
-        limits = HttpLimits()  # the front limits bodies itself: objects of S3 are streamed and may be larger
-        inner_limits = dataclasses.replace(limits, connections_max=API_CONNECTIONS_MAX)
-        ports = Ports(lambda version: front.confined_to(version.account), inner_limits, clock.now)
+        ports = Ports(lambda version: front.confined_to(version.account), INNER_LIMITS, clock.now)
         worker = _worker(start, sandboxes, code, clock, ids, book, ports)
         catalogue = Catalogue(
             store=store, blobs=blobs, unpacked=code, fleet=worker, clock=clock, ids=ids, quotas=quotas, seals=on.keys
@@ -335,6 +387,7 @@ class App:
         event_mode.targets.add("sqs", lambda event: queues.send(event, sqs.send))
         mappings, pollers = _event_sources(config, store, catalogue, dispatcher, queues, clock, ids)
         downloads = Downloads(base_url=start.endpoint, key=bytes.fromhex(ids.hex(64)), blobs=blobs, clock=clock)
+        stores_of_events = await EventServices.open(start, on, event_mode)
         desks = {
             "lambda": _lambda_desk(
                 catalogue=catalogue,
@@ -344,6 +397,7 @@ class App:
                 keys=on.keys,
                 dispatcher=dispatcher,
                 mappings=mappings,
+                objects=s3.ObjectReader(stores_of_events.s3),
                 asynchronous=event_mode.asynchronous,
                 sends_to=event_mode.targets.serves,
                 clock=clock,
@@ -361,14 +415,15 @@ class App:
             "iam": iam.Desk(store=store, clock=clock, ids=ids, managed=iam.load_managed()),
             "logs": logs.Desk(store=log_store, book=book, clock=clock),
             **_secret_desks(store, on.keys, clock, ids),
+            **stores_of_events.desks(),
         }
-        front = _front(start, desks, downloads, worker, clock, ids)
+        front = _front(start, on, desks, downloads, worker, stores_of_events.documents)
         await catalogue.start()
         await mappings.start()
         await event_mode.start()
         await bridge.start()
         pollers.start()
-        server = await HttpServer.start(front.handle, [start.listener], limits=limits, now=clock.now)
+        server = await HttpServer.start(front.handle, [start.listener], limits=LIMITS, now=clock.now)
         return cls(
             server=server,
             dispatcher=dispatcher,
@@ -403,6 +458,27 @@ class App:
             await store.close()
 
 
+def _front(
+    start: Start,
+    on: Foundation,
+    desks: Mapping[str, Any],
+    downloads: Downloads,
+    worker: Worker,
+    documents: Mapping[str, bytes],
+) -> Front:
+    return Front(
+        [Mount(service, desks[service.name]) for service in SERVICES],
+        _front_settings(start.config),
+        new_id=on.ids.uuid,
+        health=lambda: _health(start, worker),
+        record=_record,
+        monotonic=on.clock.monotonic,
+        code_downloads=downloads,
+        documents=documents,
+        now=on.clock.now,
+    )
+
+
 def _worker(
     start: Start, sandboxes: LinuxSandboxes, code: CodeStore, clock: Clock, ids: Ids, sink: LogBook, ports: Ports
 ) -> Worker:
@@ -411,7 +487,7 @@ def _worker(
         sandboxes=sandboxes,
         code=code,
         offers=start.offers,
-        settings=_worker_settings(start),
+        settings=settings_of(start.config, start.listener.getsockname()[1]),
         clock=clock,
         ids=ids,
         sink=sink,
@@ -499,51 +575,12 @@ def _log_limits(config: Config) -> LogBookLimits:
     )
 
 
-def _front(
-    start: Start, desks: Mapping[str, Any], downloads: Downloads, worker: Worker, clock: Clock, ids: Ids
-) -> Front:
-    return Front(
-        [Mount(service, desks[service.name]) for service in SERVICES],
-        _front_settings(start.config),
-        new_id=ids.uuid,
-        health=lambda: _health(start, worker),
-        record=_record,
-        monotonic=clock.monotonic,
-        code_downloads=downloads,
-    )
-
-
 def _front_settings(config: Config) -> FrontSettings:
     return FrontSettings(
         default_account=config.account,
         default_region=config.region,
         body_bytes_max=config.request_body_bytes_max,
         host_names=config.hosts_allowed,
-    )
-
-
-def _worker_settings(start: Start) -> WorkerSettings:
-    config = start.config
-    machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    budget_mb = config.memory_budget_mb
-    cells_max = config.cells_ready_per_runtime_max
-    budget_bytes = int(machine_bytes * MEMORY_SHARE) if budget_mb is None else budget_mb << 20
-    return WorkerSettings(
-        cells_ready=config.cells_ready_per_runtime,
-        cells_ready_max=CELLS_GROWTH * config.cells_ready_per_runtime if cells_max is None else cells_max,
-        idle_timeout_s=float(config.environment_idle_timeout_s),
-        adaptive=config.keep_alive == "adaptive",
-        keep_s_max=float(config.keep_alive_s_max),
-        scaling_rate_per_10_s=config.scaling_rate_per_10_s,
-        limits=PoolLimits(environments_max=config.environments_max, memory_budget_bytes=budget_bytes),
-        environment=EnvironmentSettings(
-            init_timeout_s=float(config.init_timeout_s),
-            freeze_after_idle_s=config.freeze_after_idle_ms / 1000,
-            cpu_by_memory=config.cpu_share == "memory",
-            endpoint_port=start.listener.getsockname()[1],
-            billing_granularity_ms=PROFILES[config.quotas].billing_granularity_ms,
-            init_is_billed=PROFILES[config.quotas].init_is_billed,
-        ),
     )
 
 
@@ -561,37 +598,3 @@ def _health(start: Start, worker: Worker) -> dict[str, Any]:
 def _record(record: AccessRecord) -> None:
     if log.isEnabledFor(logging.DEBUG):
         log.debug("%s", record)
-
-
-def _network_line(start: Start) -> str:
-    named = ", ".join(one["name"] for one in start.config.networks)
-    if not start.isolation["egress"]:
-        return f"functions reach nothing but Paddock ({start.isolation['no_egress']})"
-    default = "nothing but Paddock" if start.config.network == "none" else "the internet, no private address"
-    return f"functions reach {default}" + (f"; named networks: {named}" if named else "")
-
-
-def banner(start: Start) -> str:
-    """What the operator sees once Paddock serves: where, what is enforced, and the lines to copy."""
-    isolation = start.isolation
-    controllers = ", ".join(isolation["controllers"])
-    limits = (
-        f"limits by cgroup v{isolation['groups']} ({controllers})"
-        if isolation["groups"]
-        else ("NO memory, CPU or process limits by cgroup (see `paddock doctor`)")
-    )
-    runtimes = ", ".join(offer.name for offer in start.offers) or "none (see `paddock runtimes`)"
-    return "\n".join(
-        (
-            f"Paddock {__version__} is ready.",
-            f"  endpoint    {start.endpoint}",
-            f"  data        {start.config.data_dir}",
-            f"  isolation   {isolation['mode']}: namespaces, read-only root, seccomp, no capabilities; {limits}",
-            f"  network     {_network_line(start)}",
-            f"  runtimes    {runtimes}",
-            "  trust       loopback only: any credentials are accepted, every caller is its account's root",
-            "",
-            "  export AWS_ENDPOINT_URL=" + start.endpoint,
-            f"  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION={start.config.region}",
-        )
-    )

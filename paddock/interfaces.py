@@ -7,7 +7,7 @@ tests/conformance runs over every implementation.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -16,6 +16,7 @@ from paddock.model.delivery import Delivery, TargetEvent
 from paddock.model.function import FileSystemUse, FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.log import LogEvent, LogStreamRef
+from paddock.model.slice import Slice
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -63,6 +64,45 @@ class Blobs(Protocol):
 
     async def digests(self) -> Sequence[str]:
         """Everything stored, for the collection of orphans at start."""
+
+
+class Reading(Protocol):
+    """Bytes that are being read, in pieces. Close it if it is not read to its end."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    async def aclose(self) -> None: ...
+
+
+class Segments(Protocol):
+    """Immutable bytes under random names: what large objects are made of. Names live in the Store's rows."""
+
+    async def write(self, pieces: AsyncIterable[bytes], observe: Callable[[bytes], None]) -> Slice:
+        """Store durably; all of the new segment. observe sees every byte in order, in another thread.
+
+        Raises OSError (ENOSPC), and what `pieces` raises; then nothing is left behind.
+        """
+
+    async def read(self, slices: Sequence[Slice]) -> Reading:
+        """The slices, end to end. Raises FileNotFoundError when one is not there; afterwards they stay readable."""
+
+    async def copy(self, slices: Sequence[Slice]) -> Slice:
+        """The slices as one new segment. Raises as `read` and `write` do."""
+
+    async def link(self, names: Sequence[str]) -> Sequence[str]:
+        """New names for the same bytes, durably; each name is deleted on its own. Raises FileNotFoundError."""
+
+    async def delete(self, names: Iterable[str]) -> None:
+        """Forget them, once nobody reads them any more; absent is not an error."""
+
+    async def names(self) -> Sequence[str]:
+        """Everything stored, for the collection of orphans at start."""
+
+
+class ObjectReader(Protocol):
+    """Objects of S3, for services that take code or data from there."""
+
+    async def read(self, account: str, bucket: str, key: str, version_id: str, bytes_max: int) -> bytes:
+        """A whole object of the account's; version_id "" for the latest. Raises ServiceError with S3's code."""
 
 
 class Queue(Protocol):

@@ -17,6 +17,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from botocore.model import OperationModel
@@ -38,13 +39,13 @@ from paddock.model.errors import (
     ValidationError,
 )
 from paddock.services.service import Call, Mount, Operation, Reply, operations_of
-from paddock.wire import constraints
+from paddock.wire import constraints, integrity
 from paddock.wire.errors import WireError
 from paddock.wire.http1 import BodyTooLarge, ClientGone, Handler, IncomingRequest
 from paddock.wire.messages import Request, Response
 from paddock.wire.protocol import parse, route, serialize
 from paddock.wire.service import ServiceModel, Switchboard, load_service
-from paddock.wire.sigv4 import credential_of
+from paddock.wire.sigv4 import check_expiry, credential_of
 from paddock.wire.streamed import StreamedBody
 from paddock.wire.virtual_host import VirtualHosts
 
@@ -97,7 +98,8 @@ class Front:
     """All services behind one port. Hand `handle` to an HttpServer.
 
     new_id: a fresh request id (UUID). health: the JSON document of GET /health. record: takes one AccessRecord per
-    request, at once and without I/O. monotonic: seconds, for durations.
+    request, at once and without I/O. monotonic: seconds, for durations. now: aware UTC; without it URLs never expire.
+    documents: texts that anybody may GET, by path (the certificate of SNS's signatures).
     """
 
     def __init__(
@@ -110,6 +112,8 @@ class Front:
         record: Callable[[AccessRecord], None],
         monotonic: Callable[[], float],
         code_downloads: Downloads | None = None,
+        documents: Mapping[str, bytes] | None = None,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
         self._settings = settings
         self._downloads = code_downloads
@@ -117,6 +121,8 @@ class Front:
         self._health = health
         self._record = record
         self._monotonic = monotonic
+        self._now = now
+        self._documents = documents if documents is not None else {}
         self._guard = Guard(settings.host_names)
         self._unmounted = Unmounted()
         self._served: dict[str, _Served] = {}
@@ -170,12 +176,19 @@ class Front:
             return self._health_response(asked)
         if self._downloads is not None and incoming.path.startswith(downloads.PATH) and incoming.method == "GET":
             return await self._downloads.answer(incoming.path, incoming.query)
+        if incoming.path in self._documents and incoming.method == "GET":
+            fields = (("Content-Type", "application/x-pem-file"),)
+            return Response(status=200, headers=fields, body=self._documents[incoming.path])
         head = self._hosts.path_style(_request(incoming))
         asked.service = self._switchboard.identify(head)
         is_told_by_head = asked.service is not None
         streamed = asked.service is not None and _is_streamed(asked.service, head)
         request = head if streamed else await self._with_body(incoming, head, asked)
         served = await self._served_by(request, asked)
+        if request.query and self._now is not None:
+            check_expiry(request, self._now())
+        if served.model.bare_errors and request.body:
+            integrity.check_whole(request)
         asked.operation, path_params = route(served.model, request)
         work = _function_of(served, asked.operation)
         caller = caller_of(credential_of(request), self._settings.default_account, self._settings.default_region)

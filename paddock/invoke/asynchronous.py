@@ -97,10 +97,14 @@ class Asynchronous:
         """The same as part of a transaction."""
         self._queue.put(tx, TOPIC, msgspec.msgpack.encode(event), group=_function_of(event.arn))
 
-    async def send(self, event: TargetEvent) -> None:
-        """Targets' sender for functions: accepts what the function's policy lets in, or what a role sends."""
+    def check(self, event: TargetEvent) -> None:
+        """Raises TargetRefused when the function is not there, or its policy does not let the event in."""
         if not event.role_arn and not self._functions.permits(event.target_arn, event):
             raise TargetRefused("AccessDeniedException", f"{event.principal} may not invoke {event.target_arn}.")
+
+    async def send(self, event: TargetEvent) -> None:
+        """Targets' sender for functions: accepts what the function's policy lets in, or what a role sends."""
+        self.check(event)
         if len(event.body) > self._event_bytes_max:
             message = f"The event is larger than {self._event_bytes_max} bytes."
             raise TargetRefused("RequestEntityTooLargeException", message)

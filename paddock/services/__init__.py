@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paddock.services import events, iam, kms, lambda_, logs, scheduler, secretsmanager, sqs, ssm, sts
+from paddock.services import events, iam, kms, lambda_, logs, s3, scheduler, secretsmanager, sns, sqs, ssm, sts
 from paddock.services.service import Service
 
 SERVICES: tuple[Service, ...] = (
@@ -16,4 +16,6 @@ SERVICES: tuple[Service, ...] = (
     kms.SERVICE,
     ssm.SERVICE,
     secretsmanager.SERVICE,
+    s3.SERVICE,
+    sns.SERVICE,
 )

@@ -166,7 +166,11 @@ class Switchboard:
     def _among(self, candidates: Sequence[ServiceModel], request: Request) -> ServiceModel | None:
         if not candidates:
             return None
-        for found in (self._target(request), self._host(request), self._path(request), self._form(request)):
+        # A form in the query is told before the path, which for S3 may be anything.
+        form_first = "Action=" in request.query and request.path == "/"
+        last = (self._form, self._path) if form_first else (self._path, self._form)
+        for find in (self._target, self._host, *last):
+            found = find(request)
             if found is not None and found in candidates:
                 return found
         return None

@@ -199,7 +199,6 @@ def test_a_bad_update_leaves_the_configuration(server: RunningServer, standing: 
 
 UNSUPPORTED: Mapping[str, Mapping[str, Any]] = {
     "Code.ImageUri": {"Code": {"ImageUri": "000000000000.dkr.ecr.us-east-1.amazonaws.com/x:1"}},
-    "Code.S3Bucket": {"Code": {"S3Bucket": "bucket", "S3Key": "key"}},
     "TracingConfig": {"TracingConfig": {"Mode": "Active"}},
     "SnapStart": {"SnapStart": {"ApplyOn": "PublishedVersions"}},
     "PackageType": {"PackageType": "Image"},
@@ -218,9 +217,9 @@ def test_a_setting_that_is_not_supported_in_an_update(aws: Any, standing: str, s
         aws.update_function_configuration(FunctionName=standing, **UNSUPPORTED[setting])
 
 
-def test_an_update_of_code_from_s3_is_not_supported(aws: Any, standing: str) -> None:
-    with refused("NotImplementedException", "^The setting S3Bucket is not supported by Paddock yet", 501):
-        aws.update_function_code(FunctionName=standing, S3Bucket="bucket", S3Key="key")
+def test_code_from_an_object_that_is_not_there(aws: Any, standing: str) -> None:
+    with refused("InvalidParameterValueException", "S3 Error Code: NoSuchBucket", 400):
+        aws.update_function_code(FunctionName=standing, S3Bucket="no-such-bucket", S3Key="key")
 
 
 def test_a_foreign_processor(aws: Any, unchanged: None, standing: str) -> None:

@@ -141,6 +141,7 @@ RUN_OTHERWISE: Mapping[str, str] = {
 
 # (service, member of a request) -> why it is right to accept it and not to look at it: AWS does the same.
 MEANINGLESS: Mapping[tuple[str, str], str] = {
+    ("s3", "RequestPayer"): "AWS ignores it where the requester does not pay, and no bucket here can demand that",
     ("logs", "sequenceToken"): "AWS documents that PutLogEvents ignores it since 2023",
     ("logs", "unmask"): "nothing is masked where data protection policies are refused",
     ("logs", "interleaved"): "AWS documents that it is ignored: results are always interleaved",

@@ -9,9 +9,10 @@ from typing import Any, cast
 import pytest
 
 from paddock import __version__
-from paddock.app import Start, _health, _worker_settings, banner
+from paddock.app import Start, _health, banner
 from paddock.config import Config
 from paddock.services import SERVICES
+from paddock.worker.configured import settings_of
 from paddock.worker.worker import RuntimeOffer, Worker
 
 OFFERS = tuple(
@@ -83,12 +84,10 @@ def test_the_health_page(sockets: tuple[socket.socket, socket.socket]) -> None:
     }
 
 
-def test_memory_is_as_set_or_most_of_the_machines(
-    sockets: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert _worker_settings(start(sockets, config=Config(memory_budget_mb=512))).limits.memory_budget_bytes == 512 << 20
+def test_memory_is_as_set_or_most_of_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of(Config(memory_budget_mb=512), 4566).limits.memory_budget_bytes == 512 << 20
     monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}.__getitem__)
-    settings = _worker_settings(start(sockets, config=Config(cpu_share="memory")))
+    settings = settings_of(Config(cpu_share="memory"), 4566)
     assert settings.limits.memory_budget_bytes == int(4_096_000 * 0.8)
     assert settings.environment.cpu_by_memory
-    assert settings.environment.endpoint_port == sockets[1].getsockname()[1]
+    assert settings.environment.endpoint_port == 4566

@@ -85,8 +85,8 @@ def load(directory: Traversable | None = None, *, parts: Sequence[str] = ("",)) 
 
 
 def load_catalogue() -> Statements:
-    """The main database: functions, IAM, where events come from, and the queue, which commits together with all."""
-    return load(parts=("", "iam_", "events_", "queue_", "sqs_", "secrets_"))
+    """The main database: all but logs, so that a change and the events that it causes commit together."""
+    return load(parts=("", "iam_", "events_", "queue_", "sqs_", "secrets_", "s3_", "sns_"))
 
 
 def load_logs() -> Statements:

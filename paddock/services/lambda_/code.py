@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from paddock.model.errors import InvalidParameterValue
-from paddock.services.lambda_ import code_signing, view
+from paddock.services.lambda_ import code_signing, sources, view
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.settings import refuse_architectures, refuse_others
 from paddock.services.service import Call, Params
 
-_HONOURED = frozenset({"FunctionName", "ZipFile", "Architectures", "DryRun", "RevisionId", "Publish"})
+_HONOURED = sources.HONOURED | {"FunctionName", "Architectures", "DryRun", "RevisionId", "Publish"}
 
 
 async def update_function_code(desk: Desk, call: Call) -> Params:
@@ -17,9 +17,7 @@ async def update_function_code(desk: Desk, call: Call) -> Params:
         raise InvalidParameterValue("Please don't provide ImageUri when updating a function with packageType Zip.")
     refuse_others(params, _HONOURED)
     refuse_architectures(params, desk.architecture)
-    content = params.get("ZipFile")
-    if content is None:
-        raise InvalidParameterValue("Please provide a source for function code.")
+    content = await sources.content_of(desk, call, params)
     dry_run = bool(params.get("DryRun"))
     publish = bool(params.get("Publish")) and not dry_run
     ref = ref_of(call)

@@ -12,7 +12,7 @@ from paddock.control.event_invokes import EventInvokes
 from paddock.control.keys import Keys
 from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
-from paddock.interfaces import Clock, Ids
+from paddock.interfaces import Clock, Ids, ObjectReader
 from paddock.invoke.asynchronous import Asynchronous
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.model.arn import FunctionRef, parse_function_ref
@@ -40,6 +40,7 @@ class Desk:
     mappings: Mappings
     asynchronous: Asynchronous
     sends_to: Callable[[str], bool]
+    objects: ObjectReader
     clock: Clock
     ids: Ids
     quotas: Quotas

@@ -5,7 +5,7 @@ from __future__ import annotations
 from paddock.control.changes import Change, NewFunction
 from paddock.model.errors import InvalidParameterValue, NotYet
 from paddock.model.function import FunctionVersion, LayerUse
-from paddock.services.lambda_ import code_signing, file_systems, keys, layers, markers, networks, view
+from paddock.services.lambda_ import code_signing, file_systems, keys, layers, markers, networks, sources, view
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.runtimes import check_runtime
 from paddock.services.lambda_.settings import refuse_architectures, refuse_others
@@ -38,14 +38,12 @@ _AT_UPDATE = _SETTINGS | {"RevisionId"}
 async def create_function(desk: Desk, call: Call) -> Params:
     params = call.params
     refuse_others(params, _AT_CREATE)
-    refuse_others(params["Code"], frozenset({"ZipFile"}), within="Code.")
+    refuse_others(params["Code"], sources.HONOURED, within="Code.")
     refuse_architectures(params, desk.architecture)
     ref = ref_of(call)
     if ref.qualifier:
         raise InvalidParameterValue("A function is created without a qualifier: remove it from FunctionName.")
-    content = params["Code"].get("ZipFile")
-    if content is None:
-        raise InvalidParameterValue("Please provide a source for function code.")
+    content = await sources.content_of(desk, call, params["Code"])
     if not params.get("Runtime") or not params.get("Handler"):
         raise InvalidParameterValue(
             "Runtime and Handler are mandatory parameters for functions created with deployment packages."

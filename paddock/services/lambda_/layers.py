@@ -7,20 +7,18 @@ import json
 from typing import Any
 
 from paddock.control.layers import NewLayerVersion
-from paddock.model.errors import AccessDenied, InvalidParameterValue, ResourceNotFound, ValidationError
+from paddock.model.errors import AccessDenied, ResourceNotFound, ValidationError
 from paddock.model.function import LayerUse
 from paddock.model.layer import LayerRef, LayerVersion, parse_layer_ref
-from paddock.services.lambda_ import markers, permissions, view
+from paddock.services.lambda_ import markers, permissions, sources, view
 from paddock.services.lambda_.desk import Desk
 from paddock.services.lambda_.settings import refuse_others
 from paddock.services.service import Call, Params
 
-_CONTENT = frozenset({"ZipFile"})
-
 
 async def publish_layer_version(desk: Desk, call: Call) -> Params:
     params = call.params
-    content = _content(params)
+    content = await _content(desk, call)
     new = NewLayerVersion(
         ref=_own_ref(call),
         description=params.get("Description", ""),
@@ -119,13 +117,10 @@ def uses_of(desk: Desk, call: Call) -> tuple[LayerUse, ...] | None:
     return desk.catalogue.layers.uses(wanted, caller.account, caller.region)
 
 
-def _content(params: Params) -> bytes:
-    """Raises InvalidParameterValue without a source."""
-    refuse_others(params["Content"], _CONTENT, within="Content.")
-    content: bytes | None = params["Content"].get("ZipFile")
-    if content is None:
-        raise InvalidParameterValue("Please provide a source for layer content.")
-    return content
+async def _content(desk: Desk, call: Call) -> bytes:
+    """Raises as sources.content_of does."""
+    refuse_others(call.params["Content"], sources.HONOURED, within="Content.")
+    return await sources.content_of(desk, call, call.params["Content"], "layer content")
 
 
 def _own_ref(call: Call, version: int = 0) -> LayerRef:

@@ -22,6 +22,7 @@ from paddock.invoke.outbox import Outbox
 from paddock.invoke.targets import TargetTable
 from paddock.model.caller import Caller
 from paddock.model.errors import (
+    ClientError,
     InvalidParameterValue,
     InvalidRequestContent,
     NotYet,
@@ -69,6 +70,13 @@ class NoPublishers:
         return None
 
 
+class NoObjects:
+    """interfaces.ObjectReader without a single bucket."""
+
+    async def read(self, account: str, bucket: str, key: str, version_id: str, bytes_max: int) -> bytes:
+        raise ClientError("None here", code="NoSuchBucket", status=404)
+
+
 class Client:
     """Calls operations on a world."""
 
@@ -102,6 +110,7 @@ class Client:
             sends_to=lambda arn: ":kinesis:" not in arn,
             keys=world.keys,
             mappings=world.mappings,
+            objects=NoObjects(),
             clock=world.clock,
             ids=world.ids,
             quotas=world.quotas,
@@ -281,19 +290,27 @@ def test_every_input_member_is_honoured_or_refused(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
-@pytest.mark.parametrize("source", [{"S3Bucket": "bucket", "S3Key": "k"}, {"ImageUri": "i"}])
-def test_other_sources_of_code(tmp_path: Path, source: dict[str, str]) -> None:
+def test_other_sources_of_code(tmp_path: Path) -> None:
     async def story(client: Client) -> None:
-        named = await refusal(client("CreateFunction", **{**MINIMAL, "Code": source}), NotYet)
-        assert f"Code.{next(iter(source))}" in named
+        image = {"ImageUri": "i"}
+        assert "Code.ImageUri" in await refusal(client("CreateFunction", **{**MINIMAL, "Code": image}), NotYet)
+        bucket = {"S3Bucket": "bucket", "S3Key": "k"}
+        for source, why in (
+            (bucket, "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: None here"),
+            ({"S3Bucket": "bucket"}, "Both S3Bucket and S3Key must be provided."),
+            (
+                {**bucket, "ZipFile": b"x"},
+                "Please do not provide other FunctionCode parameters when providing a ZipFile.",
+            ),
+        ):
+            answer = client("CreateFunction", **{**MINIMAL, "Code": source})
+            assert await refusal(answer, InvalidParameterValue) == why
         await client.created()
-        if "ImageUri" in source:
-            answer = client("UpdateFunctionCode", FunctionName="f", **source)
-            assert await refusal(answer, InvalidParameterValue) == (
-                "Please don't provide ImageUri when updating a function with packageType Zip."
-            )
-        else:
-            assert "S3Bucket" in await refusal(client("UpdateFunctionCode", FunctionName="f", **source), NotYet)
+        assert await refusal(client("UpdateFunctionCode", FunctionName="f", **image), InvalidParameterValue) == (
+            "Please don't provide ImageUri when updating a function with packageType Zip."
+        )
+        answer = client("UpdateFunctionCode", FunctionName="f", **bucket)
+        assert "NoSuchBucket" in await refusal(answer, InvalidParameterValue)
 
     tell(tmp_path, story)
 

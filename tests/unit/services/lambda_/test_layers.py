@@ -15,7 +15,6 @@ from paddock.model.errors import (
     AccessDenied,
     CodeStorageExceeded,
     InvalidParameterValue,
-    NotYet,
     PolicyLengthExceeded,
     PreconditionFailed,
     RequestEntityTooLarge,
@@ -146,7 +145,7 @@ def test_what_is_not_there_or_not_acceptable(tmp_path: Path) -> None:
         bad = client("PublishLayerVersion", LayerName="l", Content={"ZipFile": b"no zip"})
         await refusal(bad, InvalidParameterValue)
         bucket = {"S3Bucket": "bucket", "S3Key": "k"}
-        await refusal(client("PublishLayerVersion", LayerName="l", Content=bucket), NotYet)
+        await refusal(client("PublishLayerVersion", LayerName="l", Content=bucket), InvalidParameterValue)
         far = "arn:aws:lambda:eu-west-1:000000000000:layer:l"
         await refusal(client("GetLayerVersion", LayerName=far, VersionNumber=1), ResourceNotFound)
         odd = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:l"

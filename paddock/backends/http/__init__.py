@@ -1,0 +1,1 @@
+"""HTTP to the outside: what Paddock itself sends."""

@@ -1,0 +1,274 @@
+"""Configurations of buckets. What is stored here is also honoured, or means nothing more to a client than its return.
+
+Configurations that Paddock does not know are never there: reading them answers as AWS answers for a bucket that has
+none, and setting them is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from paddock.model.errors import ClientError, NotYet, ServiceError
+from paddock.model.policy import Kind, MalformedPolicy, parse
+from paddock.services.s3 import view
+from paddock.services.s3.desk import Desk
+from paddock.services.s3.errors import malformed_xml
+from paddock.services.s3.objects import owner_only
+from paddock.services.service import Call
+
+POLICY_BYTES_MAX = 20_480
+BUCKET_TAGS_MAX = 50
+CORS_RULES_MAX = 100
+_METHODS = frozenset({"GET", "PUT", "HEAD", "POST", "DELETE"})
+
+ABSENT: Mapping[str, tuple[str, str]] = {
+    "tagging": ("NoSuchTagSet", "The TagSet does not exist"),
+    "policy": ("NoSuchBucketPolicy", "The bucket policy does not exist"),
+    "cors": ("NoSuchCORSConfiguration", "The CORS configuration does not exist"),
+    "public_access_block": (
+        "NoSuchPublicAccessBlockConfiguration",
+        "The public access block configuration was not found",
+    ),
+    "ownership": ("OwnershipControlsNotFoundError", "The bucket ownership controls were not found"),
+    "lifecycle": ("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),
+    "website": ("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"),
+    "replication": ("ReplicationConfigurationNotFoundError", "The replication configuration was not found"),
+    "object_lock": (
+        "ObjectLockConfigurationNotFoundError",
+        "Object Lock configuration does not exist for this bucket",
+    ),
+}
+"""Setting -> AWS's error for a bucket without it."""
+
+DEFAULT_ENCRYPTION = {
+    "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}]
+}
+OPEN = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+ENFORCED = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+def absent(desk: Desk, call: Call, name: str) -> ServiceError:
+    code, message = ABSENT[name]
+    return ClientError(message, code=code, status=404, members={"BucketName": desk.bucket_of(call).name})
+
+
+def _found(desk: Desk, call: Call, name: str) -> Any:
+    setting = desk.bucket_of(call).settings.get(name)
+    if setting is None:
+        raise absent(desk, call, name)
+    return setting
+
+
+async def _set(desk: Desk, call: Call, name: str, value: Any) -> None:
+    """None takes the setting away."""
+    await desk.change(desk.bucket_of(call), **{name: value})
+
+
+# ---- versioning
+
+
+async def get_bucket_versioning(desk: Desk, call: Call) -> dict[str, Any]:
+    bucket = desk.bucket_of(call)
+    return {"Status": bucket.versioning} if bucket.versioning else {}
+
+
+async def put_bucket_versioning(desk: Desk, call: Call) -> None:
+    given = call.params["VersioningConfiguration"]
+    if given.get("MFADelete") == "Enabled":
+        raise NotYet("MFADelete is not supported yet.")
+    if "Status" not in given:
+        message = "The Versioning element must be specified"
+        raise ClientError(message, code="IllegalVersioningConfigurationException")
+    await desk.change(desk.bucket_of(call), versioning=given["Status"])
+
+
+# ---- tags
+
+
+async def get_bucket_tagging(desk: Desk, call: Call) -> dict[str, Any]:
+    return {"TagSet": view.tag_set(_found(desk, call, "tagging"))}
+
+
+async def put_bucket_tagging(desk: Desk, call: Call) -> None:
+    await _set(desk, call, "tagging", view.tags_of_set(call.params["Tagging"]["TagSet"], BUCKET_TAGS_MAX))
+
+
+async def delete_bucket_tagging(desk: Desk, call: Call) -> None:
+    await _set(desk, call, "tagging", None)
+
+
+# ---- policy
+
+
+async def get_bucket_policy(desk: Desk, call: Call) -> dict[str, Any]:
+    return {"Policy": _found(desk, call, "policy")}
+
+
+async def put_bucket_policy(desk: Desk, call: Call) -> None:
+    """Validated and kept. Callers are their account's root here, so within an account it decides nothing."""
+    text = call.params["Policy"]
+    bucket = desk.bucket_of(call)
+    if len(text.encode()) > POLICY_BYTES_MAX:
+        raise ClientError("Policies must be no larger than 20 KB.", code="PolicyTooLarge")
+    try:
+        statements = parse(text, Kind.RESOURCE).statements
+    except MalformedPolicy as error:
+        raise ClientError(str(error), code="MalformedPolicy") from error
+    for statement in statements:
+        if any(each != "*" and not each.startswith(bucket.arn) for each in statement.resources):
+            raise ClientError("Policy has invalid resource", code="MalformedPolicy")
+        if any(each != "*" and not each.lower().startswith("s3:") for each in statement.actions):
+            raise ClientError("Policy has invalid action", code="MalformedPolicy")
+    if call.params.get("ConfirmRemoveSelfBucketAccess"):
+        raise NotYet("ConfirmRemoveSelfBucketAccess is not supported yet.")
+    await _set(desk, call, "policy", text)
+
+
+async def delete_bucket_policy(desk: Desk, call: Call) -> None:
+    await _set(desk, call, "policy", None)
+
+
+async def get_bucket_policy_status(desk: Desk, call: Call) -> dict[str, Any]:
+    """Whether the policy lets everybody in."""
+    statements = parse(_found(desk, call, "policy"), Kind.RESOURCE).statements
+    public = any(
+        each.allow and not each.conditions and any("*" in ids for ids in each.principals.values())
+        for each in statements
+    )
+    return {"PolicyStatus": {"IsPublic": public}}
+
+
+# ---- CORS
+
+
+async def get_bucket_cors(desk: Desk, call: Call) -> dict[str, Any]:
+    return {"CORSRules": _found(desk, call, "cors")}
+
+
+async def put_bucket_cors(desk: Desk, call: Call) -> None:
+    rules = call.params["CORSConfiguration"]["CORSRules"]
+    if not 1 <= len(rules) <= CORS_RULES_MAX:
+        raise malformed_xml()
+    for rule in rules:
+        for method in rule["AllowedMethods"]:
+            if method not in _METHODS:
+                message = f"Found unsupported HTTP method in CORS config. Unsupported method is {method}"
+                raise ClientError(message, code="InvalidRequest")
+        for origin in rule["AllowedOrigins"]:
+            if origin.count("*") > 1:
+                raise ClientError(
+                    f'AllowedOrigin "{origin}" can not have more than one wildcard.', code="InvalidRequest"
+                )
+    await _set(desk, call, "cors", rules)
+
+
+async def delete_bucket_cors(desk: Desk, call: Call) -> None:
+    await _set(desk, call, "cors", None)
+
+
+# ---- encryption: AWS's own default, which a client notices by a header only
+
+
+async def get_bucket_encryption(desk: Desk, call: Call) -> dict[str, Any]:
+    found = desk.bucket_of(call).settings.get("encryption", DEFAULT_ENCRYPTION)
+    return {"ServerSideEncryptionConfiguration": found}
+
+
+async def put_bucket_encryption(desk: Desk, call: Call) -> None:
+    given = call.params["ServerSideEncryptionConfiguration"]
+    for rule in given["Rules"]:
+        default = rule.get("ApplyServerSideEncryptionByDefault") or {}
+        if default.get("SSEAlgorithm", "AES256") != "AES256" or default.get("KMSMasterKeyID"):
+            raise NotYet("ServerSideEncryptionConfiguration with a KMS key is not supported yet.")
+    await _set(desk, call, "encryption", given)
+
+
+async def delete_bucket_encryption(desk: Desk, call: Call) -> None:
+    await _set(desk, call, "encryption", None)
+
+
+# ---- who owns objects, and public access
+
+
+async def get_public_access_block(desk: Desk, call: Call) -> dict[str, Any]:
+    return {"PublicAccessBlockConfiguration": _found(desk, call, "public_access_block")}
+
+
+async def put_public_access_block(desk: Desk, call: Call) -> None:
+    given = call.params["PublicAccessBlockConfiguration"]
+    await _set(desk, call, "public_access_block", {name: bool(given.get(name)) for name in OPEN})
+
+
+async def delete_public_access_block(desk: Desk, call: Call) -> None:
+    await _set(desk, call, "public_access_block", None)
+
+
+async def get_bucket_ownership_controls(desk: Desk, call: Call) -> dict[str, Any]:
+    return {"OwnershipControls": desk.bucket_of(call).settings.get("ownership", ENFORCED)}
+
+
+async def put_bucket_ownership_controls(desk: Desk, call: Call) -> None:
+    given = call.params["OwnershipControls"]
+    for rule in given["Rules"]:
+        if rule["ObjectOwnership"] != "BucketOwnerEnforced":
+            raise NotYet(
+                f"ObjectOwnership {json.dumps(rule['ObjectOwnership'])} is not supported yet: there are no ACLs."
+            )
+    await _set(desk, call, "ownership", given)
+
+
+async def delete_bucket_ownership_controls(desk: Desk, call: Call) -> None:
+    await _set(desk, call, "ownership", None)
+
+
+async def get_bucket_acl(desk: Desk, call: Call) -> dict[str, Any]:
+    return owner_only(desk.bucket_of(call))
+
+
+async def put_bucket_acl(desk: Desk, call: Call) -> None:
+    """Buckets have no ACLs; only their absence may be set."""
+    bucket = desk.bucket_of(call)
+    view.check_acl(call.params)
+    if call.params.get("AccessControlPolicy") not in (None, owner_only(bucket)):
+        raise ClientError("The bucket does not allow ACLs", code="AccessControlListNotSupported")
+
+
+# ---- what no bucket here has
+
+
+async def get_bucket_lifecycle_configuration(desk: Desk, call: Call) -> dict[str, Any]:
+    raise absent(desk, call, "lifecycle")
+
+
+async def delete_bucket_lifecycle(desk: Desk, call: Call) -> None:
+    """There is none to delete, which is no error."""
+    desk.bucket_of(call)
+
+
+async def get_bucket_website(desk: Desk, call: Call) -> dict[str, Any]:
+    raise absent(desk, call, "website")
+
+
+async def get_bucket_replication(desk: Desk, call: Call) -> dict[str, Any]:
+    raise absent(desk, call, "replication")
+
+
+async def get_object_lock_configuration(desk: Desk, call: Call) -> dict[str, Any]:
+    raise absent(desk, call, "object_lock")
+
+
+async def get_bucket_logging(desk: Desk, call: Call) -> dict[str, Any]:
+    desk.bucket_of(call)
+    return {}
+
+
+async def get_bucket_accelerate_configuration(desk: Desk, call: Call) -> dict[str, Any]:
+    desk.bucket_of(call)
+    return {}
+
+
+async def get_bucket_request_payment(desk: Desk, call: Call) -> dict[str, Any]:
+    desk.bucket_of(call)
+    return {"Payer": "BucketOwner"}
