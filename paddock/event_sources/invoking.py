@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from paddock.control.catalogue import Catalogue
 from paddock.interfaces import Clock, Ids
 from paddock.invoke.dispatcher import Dispatcher
@@ -9,6 +11,9 @@ from paddock.model.arn import FunctionRef, parse_function_ref
 from paddock.model.errors import ResourceConflict, ResourceNotFound
 from paddock.model.event_source import EventSourceMapping
 from paddock.model.invocation import Invocation, InvocationResult
+from paddock.model.lineage import Lineage
+
+_TRACE = re.compile(rb'"AWSTraceHeader": ?"([^"\\]{1,1024})"')
 
 
 class FunctionInvoker:
@@ -35,10 +40,16 @@ class FunctionInvoker:
                 version=self._catalogue.resolve(_ref(mapping)),
                 invoked_arn=mapping.function_arn,
                 payload=event,
-                trace_id=f"Root=1-{int(now.timestamp()):08x}-{self._ids.hex(24)};Sampled=0",
+                trace_id=trace_in(event) or f"Root=1-{int(now.timestamp()):08x}-{self._ids.hex(24)};Sampled=0",
                 received_at=now,
             )
         )
+
+
+def trace_in(event: bytes) -> str:
+    """The trace header of the record that has the longest chain of executions behind it, or "": loops stay visible."""
+    found = (text.decode("latin-1") for text in _TRACE.findall(event))
+    return max(found, key=lambda text: Lineage.of(text).executions, default="")
 
 
 def _ref(mapping: EventSourceMapping) -> FunctionRef:

@@ -76,7 +76,7 @@ class Asynchronous:
         self._functions = functions
         self._clock = clock
         self._ids = ids
-        self._consumer = Consumer(queue, TOPIC, self._handle, hands_max=HANDS_MAX)
+        self._consumer = Consumer(queue, TOPIC, self._handle, clock=clock, hands_max=HANDS_MAX)
 
     def start(self) -> None:
         self._consumer.start()

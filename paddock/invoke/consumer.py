@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from paddock.interfaces import Queue
+from paddock.interfaces import Clock, Queue
 from paddock.model.delivery import Delivery
 
 log = logging.getLogger("paddock.invoke")
@@ -19,6 +19,7 @@ log = logging.getLogger("paddock.invoke")
 WAIT_S = 60.0
 TAKE_MAX = 64
 BROKEN_RETRY_S = 10.0
+DISK_PAUSE_S = 1.0
 LEASE_S = 3_600.0
 """Longer than any handler may take: an event of 15 minutes, and its start."""
 
@@ -30,8 +31,15 @@ class Consumer:
     """
 
     def __init__(
-        self, queue: Queue, topic: str, handle: Callable[[Delivery], Awaitable[None]], *, hands_max: int
+        self,
+        queue: Queue,
+        topic: str,
+        handle: Callable[[Delivery], Awaitable[None]],
+        *,
+        clock: Clock,
+        hands_max: int,
     ) -> None:
+        self._clock = clock
         self._queue = queue
         self._topic = topic
         self._handle = handle
@@ -70,11 +78,19 @@ class Consumer:
                     await self._queue.wait(self._topic, WAIT_S)
             except OSError as error:  # the disk is full or fails: what is stored stays stored
                 log.error("the queue of %s can not be read: %s", self._topic, error)
-                await self._queue.wait(self._topic, WAIT_S)
+                await self._clock.sleep(DISK_PAUSE_S)
 
     async def _work(self, delivery: Delivery) -> None:
         try:
             await self._handle(delivery)
         except Exception:
             log.exception("%s: message %d failed inside Paddock; it is tried again", self._topic, delivery.id)
-            await self._queue.retry(delivery, BROKEN_RETRY_S)
+            await self._give_back(delivery)
+
+    async def _give_back(self, delivery: Delivery) -> None:
+        """Due again soon, even if the disk has no room to say so yet."""
+        while True:
+            try:
+                return await self._queue.retry(delivery, BROKEN_RETRY_S)
+            except OSError:
+                await self._clock.sleep(DISK_PAUSE_S)

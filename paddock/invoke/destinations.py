@@ -10,6 +10,7 @@ from paddock.invoke.outbox import RetryPolicy
 from paddock.invoke.targets import service_of
 from paddock.model.delivery import TargetEvent
 from paddock.model.event_mode import Attempt, Condition, Finished
+from paddock.model.lineage import Lineage, with_lineage
 
 PRINCIPAL = "lambda.amazonaws.com"
 ERROR_MESSAGE_BYTES_MAX = 1_024
@@ -57,7 +58,10 @@ def to_destination(
     body = record(finished, function_arn, at)
     if service_of(destination_arn) == "events":
         body = _bus_entry(finished, body, destination_arn, function_arn)
-    attributes = {"AWSTraceHeader": finished.event.trace_id} if finished.event.trace_id else {}
+    # The destination is told of the execution that it follows from, so that loops of destinations are seen.
+    unqualified = ":".join(function_arn.split(":")[:7])
+    lineage = Lineage.of(finished.event.trace_id).with_execution(unqualified)
+    attributes = {"AWSTraceHeader": with_lineage(finished.event.trace_id, lineage)}
     return TargetEvent(
         target_arn=destination_arn,
         body=body,

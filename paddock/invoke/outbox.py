@@ -62,7 +62,7 @@ class Outbox:
         self._targets = targets
         self._clock = clock
         self._ids = ids
-        self._consumer = Consumer(queue, TOPIC, self._handle, hands_max=HANDS_MAX)
+        self._consumer = Consumer(queue, TOPIC, self._handle, clock=clock, hands_max=HANDS_MAX)
         self.lost = 0
         """Events given up without a dead letter target since the start, for the health page."""
 

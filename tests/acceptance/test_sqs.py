@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +220,108 @@ def test_a_failed_event_becomes_a_dead_letter(server: RunningServer, aws: Any, s
         "ErrorCode": ("Number", "200"),
         "ErrorMessage": ("String", "told to fail"),
     }
+
+
+def test_another_account_may_do_what_the_policy_lets_it_and_nothing_else(
+    server: RunningServer, sqs: Any, name: str
+) -> None:
+    url, other = made(sqs, name), server.client("sqs", account="111111111111")
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "111111111111"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn_of(sqs, url),
+    }
+    refusals = {**statement, "Effect": "Deny"}
+    for statements, allowed in (((), False), ((statement,), True), ((statement, refusals), False)):
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements}) if statements else ""
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        if allowed:
+            other.send_message(QueueUrl=url, MessageBody="a")
+        else:
+            with pytest.raises(ClientError) as caught:
+                other.send_message(QueueUrl=url, MessageBody="a")
+            assert code_of(caught) == "AccessDenied"
+        with pytest.raises(ClientError):
+            other.delete_queue(QueueUrl=url)
+
+
+def test_a_fifo_queue_with_a_delay_is_not_starved_by_newer_messages(sqs: Any, name: str) -> None:
+    url = made(sqs, f"{name[:50]}.fifo", FifoQueue="true", ContentBasedDeduplication="true", DelaySeconds="1")
+    sqs.send_message(QueueUrl=url, MessageBody="first", MessageGroupId="g")
+    number = 0
+
+    def received() -> Any:
+        nonlocal number
+        number += 1
+        sqs.send_message(QueueUrl=url, MessageBody=f"later {number}", MessageGroupId="g")
+        return sqs.receive_message(QueueUrl=url).get("Messages")
+
+    assert until(received)[0]["Body"] == "first"
+
+
+def test_loops_through_destinations_are_stopped(server: RunningServer, aws: Any, name: str) -> None:
+    end = server.create(f"{name[:50]}-end", KEEPER)["FunctionArn"]
+    first, second = f"{name[:50]}-1", f"{name[:50]}-2"
+    # Its answer is short: a record holds event and answer, and would double at each hop otherwise.
+    brief = KEEPER.replace('return {"kept": event}', "return 1")
+    arns = {one: server.create(one, brief)["FunctionArn"] for one in (first, second)}
+    for one, other in ((first, second), (second, first)):
+        aws.put_function_event_invoke_config(
+            FunctionName=one,
+            MaximumRetryAttempts=0,
+            DestinationConfig={"OnSuccess": {"Destination": arns[other]}, "OnFailure": {"Destination": end}},
+        )
+    aws.invoke(FunctionName=first, InvocationType="Event", Payload=b"{}")
+    [record] = until(lambda: kept(server, f"{name[:50]}-end"))
+    assert record["event"]["requestContext"]["condition"] == "RecursiveInvocation"
+    assert len(kept(server, first)) == len(kept(server, second)) == 16
+
+
+def test_from_the_command_line(server: RunningServer, name: str, tmp_path: Path) -> None:
+    """With --endpoint-url: the AWS CLI (v1) does not heed AWS_ENDPOINT_URL for SQS."""
+    tool = Path(sys.executable).parent / "aws"
+    if not tool.exists():
+        pytest.skip("the AWS CLI is not installed beside this Python")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+    def cli(*arguments: str) -> Any:
+        command = [sys.executable, tool, "--endpoint-url", server.endpoint, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout or "null")
+
+    server.create(name, KEEPER)
+    url = cli("sqs", "create-queue", "--queue-name", name[:60])["QueueUrl"]
+    arn = cli("sqs", "get-queue-attributes", "--queue-url", url, "--attribute-names", "QueueArn")
+    source = ("--event-source-arn", arn["Attributes"]["QueueArn"])
+    made_one = cli("lambda", "create-event-source-mapping", "--function-name", name, *source)
+    sent = cli("sqs", "send-message", "--queue-url", url, "--message-body", "typed")
+    [one] = until(lambda: kept(server, name))
+    assert one["event"]["Records"][0]["messageId"] == sent["MessageId"]
+    cli("lambda", "delete-event-source-mapping", "--uuid", made_one["UUID"])
+    cli("sqs", "delete-queue", "--queue-url", url)
+
+
+def test_a_destination_that_is_gone_holds_up_nobody(server: RunningServer, aws: Any, sqs: Any, name: str) -> None:
+    gone, there = made(sqs, f"{name[:40]}-gone"), made(sqs, f"{name[:40]}-there")
+    server.create(name, KEEPER)
+    for number, url in enumerate((gone, there), 1):
+        destination = {"OnSuccess": {"Destination": arn_of(sqs, url)}}
+        aws.put_function_event_invoke_config(FunctionName=name, DestinationConfig=destination)
+        if url == gone:
+            sqs.delete_queue(QueueUrl=gone)
+        aws.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+        until(partial(lambda count: len(kept(server, name)) == count, number))
+    [record] = until(lambda: sqs.receive_message(QueueUrl=there, WaitTimeSeconds=5).get("Messages"))
+    assert json.loads(record["Body"])["requestContext"]["condition"] == "Success"
 
 
 def test_messages_survive_a_kill(tmp_path: Path) -> None:

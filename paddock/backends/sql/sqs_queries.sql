@@ -37,11 +37,13 @@ SELECT id, sent_ms, first_ms, receives, document FROM sqs_messages
 WHERE queue = :queue AND visible_ms <= :now_ms ORDER BY visible_ms, id LIMIT :count;
 
 -- name: sqs_visible_fifo
--- What a receive of a FIFO queue may have: in the order sent, of groups of which nothing is held.
+-- What a receive of a FIFO queue may have: in the order sent, of groups of which nothing is held and nothing older is
+-- still delayed.
 SELECT id, sent_ms, first_ms, receives, document FROM sqs_messages AS message
 WHERE queue = :queue AND visible_ms <= :now_ms AND NOT EXISTS (
     SELECT 1 FROM sqs_messages AS held
     WHERE held.queue = :queue AND held.grp = message.grp AND held.grp <> '' AND held.visible_ms > :now_ms
+      AND (held.receipt <> '' OR held.id < message.id)
 )
 ORDER BY id LIMIT :count;
 

@@ -52,8 +52,11 @@ class Desk:
     def url_of(self, queue: Queue) -> str:
         return f"{self._base_url}/{queue.account}/{queue.name}"
 
-    def queue_of(self, call: Call) -> Queue:
-        """The queue that QueueUrl names; its host does not matter. Raises QueueDoesNotExist, AccessDenied."""
+    def queue_of(self, call: Call, action: str) -> Queue:
+        """The queue that QueueUrl names; its host does not matter. Raises QueueDoesNotExist, AccessDenied.
+
+        action: the operation; another account may do what the queue's policy lets it, and nothing else.
+        """
         parts = str(call.params["QueueUrl"]).rstrip("/").split("/")
         account, name = (parts[-2], parts[-1]) if len(parts) > 1 else (call.caller.account, parts[-1])
         queue = self.queues.get(f"arn:aws:sqs:{call.caller.region}:{account}:{name}")
@@ -61,7 +64,7 @@ class Desk:
             raise no_queue()
         if queue.account != call.caller.account:
             asker = Asker(account=call.caller.account, arn=call.caller.arn)
-            if self.decide(queue, asker, "sqs:*") is Decision.SILENT:
+            if self.decide(queue, asker, f"sqs:{action}") not in (Decision.ALLOWED, Decision.DELEGATED):
                 raise SqsError("Access to the resource is denied.", code="AccessDenied", status=403)
         return queue
 

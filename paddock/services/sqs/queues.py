@@ -64,7 +64,9 @@ async def list_queues(desk: Desk, call: Call) -> Params:
 
 async def list_dead_letter_source_queues(desk: Desk, call: Call) -> Params:
     after, count = call.params.get("NextToken", ""), call.params.get("MaxResults") or LIST_MAX
-    found = sorted(desk.url_of(queue) for queue in dead_letters_of(desk, desk.queue_of(call).arn))
+    found = sorted(
+        desk.url_of(queue) for queue in dead_letters_of(desk, desk.queue_of(call, "ListDeadLetterSourceQueues").arn)
+    )
     found = [url for url in found if url > after]
     output: dict[str, object] = {"queueUrls": found[:count]}
     if len(found) > count:
@@ -73,7 +75,7 @@ async def list_dead_letter_source_queues(desk: Desk, call: Call) -> Params:
 
 
 async def get_queue_attributes(desk: Desk, call: Call) -> Params:
-    queue, asked = desk.queue_of(call), list(call.params.get("AttributeNames") or ())
+    queue, asked = desk.queue_of(call, "GetQueueAttributes"), list(call.params.get("AttributeNames") or ())
     nouns.check_names(asked)
     counts = await _counts(desk, queue) if {"All", *COUNTS} & set(asked) else {}
     shown = {
@@ -93,7 +95,7 @@ async def get_queue_attributes(desk: Desk, call: Call) -> Params:
 
 
 async def set_queue_attributes(desk: Desk, call: Call) -> None:
-    queue, attributes = desk.queue_of(call), dict(call.params["Attributes"])
+    queue, attributes = desk.queue_of(call, "SetQueueAttributes"), dict(call.params["Attributes"])
     _refuse_keys(attributes)
     if "FifoQueue" in attributes:
         raise invalid("InvalidAttributeName", "Unknown Attribute FifoQueue.")
@@ -104,11 +106,11 @@ async def set_queue_attributes(desk: Desk, call: Call) -> None:
 
 
 async def delete_queue(desk: Desk, call: Call) -> None:
-    await desk.forget(desk.queue_of(call))
+    await desk.forget(desk.queue_of(call, "DeleteQueue"))
 
 
 async def purge_queue(desk: Desk, call: Call) -> None:
-    queue, now_ms = desk.queue_of(call), desk.now_ms()
+    queue, now_ms = desk.queue_of(call, "PurgeQueue"), desk.now_ms()
     if now_ms - queue.purged_ms < PURGE_PAUSE_MS:
         raise invalid(
             "PurgeQueueInProgress", f"Only one PurgeQueue operation on {queue.name} is allowed every 60 seconds."
@@ -118,7 +120,7 @@ async def purge_queue(desk: Desk, call: Call) -> None:
 
 
 async def tag_queue(desk: Desk, call: Call) -> None:
-    queue = desk.queue_of(call)
+    queue = desk.queue_of(call, "TagQueue")
     tags = {**queue.tags, **call.params["Tags"]}
     if len(tags) > 50:
         raise parameter(f"Too many tags added for queue {queue.name}.")
@@ -126,17 +128,17 @@ async def tag_queue(desk: Desk, call: Call) -> None:
 
 
 async def untag_queue(desk: Desk, call: Call) -> None:
-    queue, keys = desk.queue_of(call), set(call.params["TagKeys"])
+    queue, keys = desk.queue_of(call, "UntagQueue"), set(call.params["TagKeys"])
     await desk.keep(replace(queue, tags={key: value for key, value in queue.tags.items() if key not in keys}))
 
 
 async def list_queue_tags(desk: Desk, call: Call) -> Params:
-    tags = desk.queue_of(call).tags
+    tags = desk.queue_of(call, "ListQueueTags").tags
     return {"Tags": dict(tags)} if tags else {}
 
 
 async def add_permission(desk: Desk, call: Call) -> None:
-    queue, label = desk.queue_of(call), call.params["Label"]
+    queue, label = desk.queue_of(call, "AddPermission"), call.params["Label"]
     policy = json.loads(queue.attributes.get("Policy") or '{"Version":"2012-10-17","Statement":[]}')
     if any(one.get("Sid") == label for one in policy["Statement"]):
         raise parameter(f"Value {label} for parameter Label is invalid. Reason: Already exists.")
@@ -152,7 +154,7 @@ async def add_permission(desk: Desk, call: Call) -> None:
 
 
 async def remove_permission(desk: Desk, call: Call) -> None:
-    queue, label = desk.queue_of(call), call.params["Label"]
+    queue, label = desk.queue_of(call, "RemovePermission"), call.params["Label"]
     policy = json.loads(queue.attributes.get("Policy") or '{"Statement":[]}')
     left = [one for one in policy["Statement"] if one.get("Sid") != label]
     if len(left) == len(policy["Statement"]):

@@ -33,7 +33,7 @@ async def receive_message(desk: Desk, call: Call) -> Params:
     params = call.params
     if params.get("ReceiveRequestAttemptId"):
         raise NotYet("The setting ReceiveRequestAttemptId is not supported by Paddock yet.")
-    queue, count = desk.queue_of(call), params.get("MaxNumberOfMessages", 1)
+    queue, count = desk.queue_of(call, "ReceiveMessage"), params.get("MaxNumberOfMessages", 1)
     _check_range("MaxNumberOfMessages", count, 1, COUNT_MAX)
     wait_s = params.get("WaitTimeSeconds")
     wait_s = queue.number("ReceiveMessageWaitTimeSeconds") if wait_s is None else wait_s
@@ -49,20 +49,20 @@ async def receive_message(desk: Desk, call: Call) -> Params:
 
 
 async def delete_message(desk: Desk, call: Call) -> None:
-    await _delete(desk, desk.queue_of(call), call.params["ReceiptHandle"])
+    await _delete(desk, desk.queue_of(call, "DeleteMessage"), call.params["ReceiptHandle"])
 
 
 async def delete_message_batch(desk: Desk, call: Call) -> Params:
-    queue = desk.queue_of(call)
+    queue = desk.queue_of(call, "DeleteMessage")
     return await settled(entries_of(call), lambda entry: _delete(desk, queue, entry["ReceiptHandle"]))
 
 
 async def change_message_visibility(desk: Desk, call: Call) -> None:
-    await _change(desk, desk.queue_of(call), call.params)
+    await _change(desk, desk.queue_of(call, "ChangeMessageVisibility"), call.params)
 
 
 async def change_message_visibility_batch(desk: Desk, call: Call) -> Params:
-    queue = desk.queue_of(call)
+    queue = desk.queue_of(call, "ChangeMessageVisibility")
     return await settled(entries_of(call), lambda entry: _change(desk, queue, entry))
 
 
@@ -122,7 +122,7 @@ def _take(
         held = [{"id": row["id"], "visible_ms": visible_ms, "receipt": receipt, "now_ms": now_ms} for row in fresh]
         tx.run_many("sqs_hold", held)
         taken += fresh
-        if not spent:
+        if not spent or (taken and not hidden_s):  # what is not hidden would be found again
             break
     return taken, moved
 

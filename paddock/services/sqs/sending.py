@@ -17,6 +17,7 @@ from paddock.services.sqs.desk import Desk
 from paddock.services.sqs.nouns import DEDUPLICATION_MS, MESSAGE_BYTES_MAX, Message, Queue, SqsError, parameter
 
 ATTRIBUTES_MAX = 10
+TRACE_HEADER = "AWSTraceHeader"
 SEQUENCE_DIGITS = 20
 
 
@@ -30,22 +31,25 @@ class _Prepared:
 
 
 async def send_message(desk: Desk, call: Call) -> Params:
-    return await send(desk, desk.queue_of(call), call.params)
+    return await send(desk, desk.queue_of(call, "SendMessage"), call.params, call.trace_id)
 
 
 async def send_message_batch(desk: Desk, call: Call) -> Params:
     """Each entry by itself; all that are well formed in one commit."""
-    queue, entries = desk.queue_of(call), entries_of(call)
+    queue, entries = desk.queue_of(call, "SendMessage"), entries_of(call)
     size = sum(nouns.size_of(one["MessageBody"], one.get("MessageAttributes") or {}) for one in entries)
     if size > MESSAGE_BYTES_MAX:
         message = f"Batch requests cannot be longer than {MESSAGE_BYTES_MAX} bytes. You have sent {size} bytes."
         raise SqsError(message, code="BatchRequestTooLong")
-    return await settled(entries, lambda entry: send(desk, queue, entry))
+    return await settled(entries, lambda entry: send(desk, queue, entry, call.trace_id))
 
 
-async def send(desk: Desk, queue: Queue, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """One message; the answer once it is durable. Raises what SendMessage raises."""
-    prepared = _prepared(desk, queue, entry)
+async def send(desk: Desk, queue: Queue, entry: Mapping[str, Any], trace_id: str = "") -> dict[str, Any]:
+    """One message; the answer once it is durable. Raises what SendMessage raises.
+
+    trace_id: of the request, handed on unless the message brings its own: so loops through queues are seen.
+    """
+    prepared = _prepared(desk, queue, entry, trace_id)
     sent_ms = desk.now_ms()
     message_id, number = await desk.write(lambda tx: _put(tx, prepared, sent_ms))
     if not prepared.delay_s:
@@ -60,7 +64,7 @@ async def send(desk: Desk, queue: Queue, entry: Mapping[str, Any]) -> dict[str, 
     return answer
 
 
-def _prepared(desk: Desk, queue: Queue, entry: Mapping[str, Any]) -> _Prepared:
+def _prepared(desk: Desk, queue: Queue, entry: Mapping[str, Any], trace_id: str) -> _Prepared:
     body, attributes = entry["MessageBody"], entry.get("MessageAttributes") or {}
     nouns.check_body(body, attributes, queue)
     if len(attributes) > ATTRIBUTES_MAX:
@@ -76,8 +80,10 @@ def _prepared(desk: Desk, queue: Queue, entry: Mapping[str, Any]) -> _Prepared:
     system = {
         name: value.get("StringValue", "") for name, value in (entry.get("MessageSystemAttributes") or {}).items()
     }
-    if set(system) - {"AWSTraceHeader"}:
+    if set(system) - {TRACE_HEADER}:
         raise parameter("The only message system attribute that can be sent is AWSTraceHeader.")
+    if trace_id and TRACE_HEADER not in system:
+        system[TRACE_HEADER] = trace_id
     if group:
         system["MessageGroupId"] = group
     if queue.is_fifo:
