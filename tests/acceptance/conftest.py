@@ -26,8 +26,9 @@ def aws(server: RunningServer) -> Any:
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    """A function name of this test's own."""
-    return re.sub("[^a-zA-Z0-9_-]", "-", request.node.name.removeprefix("test_"))[-64:]
+    """A function name of this test's own: two modules may have tests of the same name."""
+    module = request.node.path.stem.removeprefix("test_")
+    return re.sub("[^a-zA-Z0-9_-]", "-", f"{module}-{request.node.name.removeprefix('test_')}")[-64:]
 
 
 @pytest.fixture

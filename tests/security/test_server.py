@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -104,9 +105,17 @@ def test_it_mounts_nothing_and_ends_nobody(paddock: RunningServer, mode: str) ->
 
 
 def test_only_its_user_may_talk_to_its_helpers(paddock: RunningServer) -> None:
-    """The control sockets are nameless pairs: nobody can connect to them, by path or abstract name."""
-    text = Path("/proc/net/unix").read_text()
-    assert not [line for line in text.splitlines() if "paddock" in line.split()[-1] and "test" not in line]
+    """The control sockets are nameless pairs: nobody can connect to them, by path or abstract name.
+
+    A name that a Paddock holds as a lock is a stream socket that does not listen: it takes no connection either.
+    """
+    rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    named = [row for row in rows if "paddock" in row[-1] and "test" not in row[-1]]
+    locks = [row for row in named if row[-1].startswith("@paddock-link-") and row[3:5] == ["00000000", "0001"]]
+    assert [row for row in named if row not in locks] == []
+    for row in locks:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock, pytest.raises(ConnectionRefusedError):
+            knock.connect("\0" + row[-1][1:])
 
 
 def test_the_jailer_and_zygotes_hold_no_door_open(paddock: RunningServer) -> None:

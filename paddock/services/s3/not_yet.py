@@ -38,6 +38,7 @@ NOT_YET = frozenset(
         "PutBucketAbac",
         "PutBucketAccelerateConfiguration",
         "PutBucketAnalyticsConfiguration",
+        "PutBucketCors",
         "PutBucketIntelligentTieringConfiguration",
         "PutBucketInventoryConfiguration",
         "PutBucketLifecycle",

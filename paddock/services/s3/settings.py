@@ -14,14 +14,11 @@ from paddock.model.errors import ClientError, NotYet, ServiceError
 from paddock.model.policy import Kind, MalformedPolicy, parse
 from paddock.services.s3 import view
 from paddock.services.s3.desk import Desk
-from paddock.services.s3.errors import malformed_xml
 from paddock.services.s3.objects import owner_only
 from paddock.services.service import Call
 
 POLICY_BYTES_MAX = 20_480
 BUCKET_TAGS_MAX = 50
-CORS_RULES_MAX = 100
-_METHODS = frozenset({"GET", "PUT", "HEAD", "POST", "DELETE"})
 
 ABSENT: Mapping[str, tuple[str, str]] = {
     "tagging": ("NoSuchTagSet", "The TagSet does not exist"),
@@ -145,23 +142,6 @@ async def get_bucket_policy_status(desk: Desk, call: Call) -> dict[str, Any]:
 
 async def get_bucket_cors(desk: Desk, call: Call) -> dict[str, Any]:
     return {"CORSRules": _found(desk, call, "cors")}
-
-
-async def put_bucket_cors(desk: Desk, call: Call) -> None:
-    rules = call.params["CORSConfiguration"]["CORSRules"]
-    if not 1 <= len(rules) <= CORS_RULES_MAX:
-        raise malformed_xml()
-    for rule in rules:
-        for method in rule["AllowedMethods"]:
-            if method not in _METHODS:
-                message = f"Found unsupported HTTP method in CORS config. Unsupported method is {method}"
-                raise ClientError(message, code="InvalidRequest")
-        for origin in rule["AllowedOrigins"]:
-            if origin.count("*") > 1:
-                raise ClientError(
-                    f'AllowedOrigin "{origin}" can not have more than one wildcard.', code="InvalidRequest"
-                )
-    await _set(desk, call, "cors", rules)
 
 
 async def delete_bucket_cors(desk: Desk, call: Call) -> None:
