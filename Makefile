@@ -1,5 +1,5 @@
 # Everything a contributor runs. Each target sets the project up first; that is quick when nothing changed.
-.PHONY: setup demo test soak check serve bench docs
+.PHONY: setup demo test soak faults check serve bench docs
 .DEFAULT_GOAL := check
 
 python := .venv/bin/python
@@ -15,6 +15,9 @@ test: setup     ## make test ARGS="tests/unit -k config"
 
 soak: setup     ## 10,000 invocations while parts of Paddock are killed, as root: make soak ARGS="seed"
 	$(python) -m tests.soak $(ARGS)
+
+faults: setup   ## 300 kills of the server and of functions; what was acknowledged is not lost: make faults ARGS="kills seed"
+	$(python) -m tests.faults $(ARGS)
 
 check: setup    ## format, lint, types, the house rules
 	$(python) -m ruff format --check .
