@@ -114,4 +114,4 @@ def test_following_the_log(server: RunningServer, cli: Cli) -> None:
 
 def test_what_is_missing_is_named(cli: Cli) -> None:
     assert "ListCapacityProviders" in cli("lambda", "list-capacity-providers", fails=True)
-    assert "s3" in cli("s3api", "list-buckets", fails=True).lower()
+    assert "dynamodb" in cli("dynamodb", "list-tables", fails=True).lower()

@@ -52,7 +52,8 @@ class RunningServer:
         self.data_dir = directory / "data"
         self._log = directory / "server.log"
         self._launcher = launcher
-        self._settings = settings
+        # Locked down unless a test is about networks: a Paddock with egress changes this machine's own network.
+        self._settings = {"network": "none", **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = ""
 
