@@ -236,7 +236,7 @@ def test_an_operation_that_is_not_implemented(aws: Any) -> None:
 
 @pytest.mark.parametrize(
     ("service", "method"),
-    [("s3", "list_buckets"), ("dynamodb", "list_tables"), ("sqs", "list_queues"), ("sns", "list_topics")],
+    [("dynamodb", "list_tables"), ("kinesis", "list_streams"), ("stepfunctions", "list_state_machines")],
 )
 def test_a_service_that_is_not_implemented(server: RunningServer, service: str, method: str) -> None:
     client = server.client(service)
