@@ -14,7 +14,7 @@ KILLS, SEED = 8, 6
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to kill environments of other users")
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_nothing_acknowledged_is_lost_whoever_is_killed(tmp_path: Path) -> None:
     with RunningServer(tmp_path, **SETTINGS) as server:
         ledger = Faults(server, KILLS, SEED).run()
