@@ -1,6 +1,6 @@
 """Every swap point, on one page: what one box and many machines do differently, behind small Protocols.
 
-`app.py` chooses the implementations; everyone else is handed one of these. One suite per Protocol in
+The room `app` chooses the implementations; everyone else is handed one of these. One suite per Protocol in
 tests/conformance runs over every implementation.
 """
 

@@ -1,6 +1,6 @@
 """interfaces.Targets as a table: the service that an ARN names -> who sends there.
 
-app.py fills it: `invoke` itself knows functions only, the senders of other services belong to their folders.
+The room `app` fills it: `invoke` itself knows functions only, the senders of other services belong to their folders.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ARN_PARTS = 6
 
 
 class TargetTable:
-    """Empty at first; app.py adds every sender before the first event."""
+    """Empty at first; the room `app` adds every sender before the first event."""
 
     def __init__(self) -> None:
         self._senders: dict[str, Sender] = {}

@@ -132,7 +132,7 @@ def test_imports_point_down_sees_a_wrong_way() -> None:
     assert "no rank" in told("paddock/attic/x.py", "from paddock.model import errors")
     assert "upwards" in told("paddock/control/x.py", "from ..front import app")
     assert not told("paddock/interfaces.py", "from paddock.model.log import LogEvent")
-    assert not told("paddock/app.py", "from paddock import __version__\nfrom paddock.backends import sql")
+    assert not told("paddock/app/x.py", "from paddock import __version__\nfrom paddock.backends import sql")
 
 
 def test_services_and_backends_do_not_know_each_other() -> None:

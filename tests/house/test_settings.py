@@ -31,7 +31,10 @@ def test_every_setting_does_something() -> None:
 
 
 def test_the_rules_see_what_they_forbid() -> None:
-    modules = (Module("paddock/config.py", "self.port"), Module("paddock/app.py", "listen(config.host)\nx.port = 1"))
+    modules = (
+        Module("paddock/config.py", "self.port"),
+        Module("paddock/app/launch.py", "listen(config.host)\nx.port = 1"),
+    )
     assert unused(modules, frozenset({"host", "port"})) == ["port"]
     page = settings_page.page()
     assert all(f"| `{name}` |" in page for name in settings())

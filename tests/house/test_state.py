@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tests.house.reading import Finding, Module, dotted, functions, imports, python, report
 from tests.house.table import MAY_REMEMBER
 
-RULE = "State lives in objects that app.py builds and hands over. A module holds constants only."
+RULE = "State lives in objects that the room app builds and hands over. A module holds constants only."
 FROZEN_TYPES = {"Mapping", "Sequence", "Set", "AbstractSet", "frozenset", "tuple", "MappingProxyType", "Pattern"}
 MUTABLE_CALLS = {
     "list",

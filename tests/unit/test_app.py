@@ -9,7 +9,9 @@ from typing import Any, cast
 import pytest
 
 from paddock import __version__
-from paddock.app import Start, _health, banner
+from paddock.app.ground import Start
+from paddock.app.serving import health
+from paddock.cli.banner import banner
 from paddock.config import Config
 from paddock.services import SERVICES
 from paddock.worker.configured import settings_of
@@ -72,7 +74,7 @@ def test_the_health_page(sockets: tuple[socket.socket, socket.socket]) -> None:
         def counts(self) -> dict[str, int]:
             return {"environments": 3, "idle": 2, "cells": 1}
 
-    assert _health(start(sockets), cast(Worker, Counting())) == {
+    assert health(start(sockets), cast(Worker, Counting())) == {
         "status": "running",
         "version": __version__,
         "services": {service.name: "available" for service in SERVICES},

@@ -1,0 +1,103 @@
+"""Functions: their catalogue, the worker that runs them, and what may be said of who calls them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from paddock.app.ground import Foundation, Start
+from paddock.backends.files.publishers import FilePublishers
+from paddock.cli.sign import DIRECTORY as SIGNING
+from paddock.control.catalogue import Catalogue
+from paddock.control.code_signing import CodeSigning
+from paddock.control.event_invokes import EventInvokes
+from paddock.control.permissions import Permissions
+from paddock.invoke.dispatcher import Dispatcher
+from paddock.services import lambda_
+from paddock.wire.http1 import Handler, HttpLimits
+from paddock.wire.service import load_service
+from paddock.worker.configured import settings_of
+from paddock.worker.ports import API_CONNECTIONS_MAX, Ports
+from paddock.worker.sandbox.client import LinuxSandboxes
+from paddock.worker.worker import Worker
+
+log = logging.getLogger("paddock")
+
+INNER_LIMITS = dataclasses.replace(HttpLimits(), connections_max=API_CONNECTIONS_MAX)
+STOP_PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Functions:
+    """What is stored of functions, and the worker and dispatcher that run them on this machine."""
+
+    sandboxes: LinuxSandboxes
+    worker: Worker
+    catalogue: Catalogue
+    signing: CodeSigning
+    dispatcher: Dispatcher
+    permissions: Permissions
+    event_invokes: EventInvokes
+
+    @classmethod
+    async def open(cls, start: Start, on: Foundation, front_of: Callable[[str], Handler]) -> Functions:
+        """front_of: what answers the functions of an account that call Paddock."""
+        sandboxes = LinuxSandboxes(start.control)
+        ports = Ports(lambda version: front_of(version.account), INNER_LIMITS, on.clock.now)
+        worker = Worker(
+            sandboxes=sandboxes,
+            code=on.code,
+            offers=start.offers,
+            settings=settings_of(start.config, start.listener.getsockname()[1]),
+            clock=on.clock,
+            ids=on.ids,
+            sink=on.book,
+            serve=ports.serve,
+        )
+        worker.start()
+        handed: dict[str, Any] = {"store": on.store, "clock": on.clock, "ids": on.ids, "quotas": on.quotas}
+        catalogue = Catalogue(blobs=on.blobs, unpacked=on.code, fleet=worker, seals=on.keys, **handed)
+        signing = CodeSigning(publishers=FilePublishers(start.config.data_dir / SIGNING), **handed)
+        await signing.start()
+        permissions = Permissions(catalogue, on.ids)
+        return cls(
+            sandboxes=sandboxes,
+            worker=worker,
+            catalogue=catalogue,
+            signing=signing,
+            dispatcher=Dispatcher(worker, on.quotas, catalogue),
+            permissions=permissions,
+            event_invokes=EventInvokes(catalogue, permissions, on.clock),
+        )
+
+    def desk(self, start: Start, on: Foundation, **handed: Any) -> lambda_.Desk:
+        """Lambda's desk: what was made for it, and what only the machine and the service model know."""
+        return lambda_.Desk(
+            architecture="arm64" if platform.machine() == "aarch64" else "x86_64",
+            modelled_runtimes=tuple(load_service("lambda").model.shape_for("Runtime").enum),
+            catalogue=self.catalogue,
+            signing=self.signing,
+            permissions=self.permissions,
+            event_invokes=self.event_invokes,
+            dispatcher=self.dispatcher,
+            runtimes=self.worker.runtimes,
+            runtime_version_arn=self.worker.runtime_version_arn,
+            keys=on.keys,
+            clock=on.clock,
+            ids=on.ids,
+            quotas=on.quotas,
+            file_systems=tuple(one["arn"] for one in start.config.file_systems),
+            networks=start.config.networks if start.isolation["egress"] else (),
+            **handed,
+        )
+
+    async def stop(self) -> None:
+        """Once nothing is invoked any more."""
+        await self.catalogue.stop()
+        await self.signing.stop()
+        await self.worker.stop(STOP_PATIENCE_S)
+        await self.sandboxes.close()

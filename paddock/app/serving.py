@@ -1,0 +1,65 @@
+"""The server's front: what it serves, what it says of its health."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from paddock import __version__
+from paddock.app.ground import Foundation, Start
+from paddock.config import Config
+from paddock.front.access import AccessRecord
+from paddock.front.app import Front, FrontSettings
+from paddock.front.downloads import Downloads
+from paddock.services import SERVICES
+from paddock.services.service import Mount
+from paddock.worker.worker import Worker
+
+log = logging.getLogger("paddock")
+
+
+def front(
+    start: Start,
+    on: Foundation,
+    desks: Mapping[str, Any],
+    downloads: Downloads,
+    worker: Worker,
+    documents: Mapping[str, bytes],
+) -> Front:
+    return Front(
+        [Mount(service, desks[service.name]) for service in SERVICES],
+        _settings(start.config),
+        new_id=on.ids.uuid,
+        health=lambda: health(start, worker),
+        record=_record,
+        monotonic=on.clock.monotonic,
+        code_downloads=downloads,
+        documents=documents,
+        now=on.clock.now,
+    )
+
+
+def _settings(config: Config) -> FrontSettings:
+    return FrontSettings(
+        default_account=config.account,
+        default_region=config.region,
+        body_bytes_max=config.request_body_bytes_max,
+        host_names=config.hosts_allowed,
+    )
+
+
+def health(start: Start, worker: Worker) -> dict[str, Any]:
+    return {
+        "status": "running",
+        "version": __version__,
+        "services": {service.name: "available" for service in SERVICES},
+        "isolation": dict(start.isolation),
+        "runtimes": [offer.name for offer in start.offers],
+        **worker.counts(),
+    }
+
+
+def _record(record: AccessRecord) -> None:
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("%s", record)
