@@ -404,6 +404,14 @@ class Config:
     external_secret_access_key: str = _setting(
         "test", "The secret that belongs to it.", Pattern(r"[\x21-\x7e]{1,256}", "a secret access key")
     )
+    function_url_base: str = _setting(
+        "",
+        "What function URLs are made of: with https://fn.example.com they are "
+        "https://ID.lambda-url.REGION.fn.example.com, for which a reverse proxy must answer. "
+        "Without it they are names below localhost.",
+        Pattern(r"(https?://[a-z0-9.-]+(:[0-9]{1,5})?/?)?", "an http or https URL without a path, or nothing"),
+        "http://localhost:PORT",
+    )
     hosts_allowed: tuple[str, ...] = _setting(
         (),
         "Names that a Host header may hold besides loopback addresses, localhost and AWS's own endpoints. "

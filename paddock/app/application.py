@@ -64,6 +64,7 @@ class App:
         }
         front = serving.front(start, on, desks, downloads, functions.worker, event_services.documents)
         await functions.catalogue.start()
+        functions.urls.start()
         await sources.mappings.start()
         await event_mode.start()
         await bridge.start()

@@ -16,6 +16,7 @@ from paddock.control.catalogue import Catalogue
 from paddock.control.code_signing import CodeSigning
 from paddock.control.event_invokes import EventInvokes
 from paddock.control.permissions import Permissions
+from paddock.control.urls import Urls
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.services import lambda_
 from paddock.wire.http1 import Handler, HttpLimits
@@ -42,6 +43,7 @@ class Functions:
     dispatcher: Dispatcher
     permissions: Permissions
     event_invokes: EventInvokes
+    urls: Urls
 
     @classmethod
     async def open(cls, start: Start, on: Foundation, front_of: Callable[[str], Handler]) -> Functions:
@@ -72,6 +74,7 @@ class Functions:
             dispatcher=Dispatcher(worker, on.quotas, catalogue),
             permissions=permissions,
             event_invokes=EventInvokes(catalogue, permissions, on.clock),
+            urls=Urls(catalogue, on.clock, on.ids),
         )
 
     def desk(self, start: Start, on: Foundation, **handed: Any) -> lambda_.Desk:
@@ -83,6 +86,8 @@ class Functions:
             signing=self.signing,
             permissions=self.permissions,
             event_invokes=self.event_invokes,
+            urls=self.urls,
+            url_address=start.function_url,
             dispatcher=self.dispatcher,
             runtimes=self.worker.runtimes,
             runtime_version_arn=self.worker.runtime_version_arn,

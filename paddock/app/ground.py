@@ -45,6 +45,15 @@ class Start:
         host, port = self.listener.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    def function_url(self, url_id: str, region: str) -> str:
+        """Where the function URL with that id is reached."""
+        scheme, _, place = (self.config.function_url_base or self._local_base).partition("://")
+        return f"{scheme}://{url_id}.lambda-url.{region}.{place.rstrip('/')}/"
+
+    @property
+    def _local_base(self) -> str:
+        return f"http://localhost:{self.listener.getsockname()[1]}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foundation:

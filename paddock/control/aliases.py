@@ -54,6 +54,7 @@ def deleted(function: Function, name: str) -> Function:
         function,
         aliases={n: alias for n, alias in function.aliases.items() if n != name},
         policies={q: policy for q, policy in function.policies.items() if q != name},
+        urls={q: url for q, url in function.urls.items() if q != name},
     )
 
 

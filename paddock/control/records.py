@@ -18,12 +18,13 @@ from paddock.interfaces import Row, Tx
 from paddock.model.alias import Alias
 from paddock.model.event_invoke import EventInvokeConfig
 from paddock.model.function import CodeArtifact, Function, FunctionVersion
+from paddock.model.function_url import FunctionUrl
 from paddock.model.permission import ResourcePolicy
 
 NO_CODE = CodeArtifact(digest="", size_bytes=0, unzipped_bytes=0)
 """Stands in a version that is checked before its code is stored; never in a row."""
 
-EVENT_INVOKE, RECURSION = "event_invoke", "recursion"
+EVENT_INVOKE, RECURSION, URL = "event_invoke", "recursion", "url"
 """Kinds of function_documents."""
 
 Statement = tuple[str, Mapping[str, Any]]
@@ -77,16 +78,21 @@ def _documents(tx: Tx) -> Mapping[tuple[str, str, str], dict[str, Any]]:
             found[_key(row)].setdefault("event_invokes", {})[row["qualifier"]] = config
         elif row["kind"] == RECURSION:
             found[_key(row)]["recursion_allowed"] = msgspec.json.decode(row["document"], type=bool)
+        elif row["kind"] == URL:
+            url = msgspec.json.decode(row["document"], type=FunctionUrl)
+            found[_key(row)].setdefault("urls", {})[row["qualifier"]] = url
     return found
 
 
 def _document_changes(key: Mapping[str, Any], old: Function, after: Function) -> Iterator[Statement]:
-    of_kind = {**key, "kind": EVENT_INVOKE}
-    for qualifier, config in _differing(old.event_invokes, after.event_invokes):
-        yield "function_document_put", {**of_kind, "qualifier": qualifier, "document": _text(config)}
-    for qualifier in old.event_invokes:
-        if qualifier not in after.event_invokes:
-            yield "function_document_delete", {**of_kind, "qualifier": qualifier}
+    qualified = ((EVENT_INVOKE, old.event_invokes, after.event_invokes), (URL, old.urls, after.urls))
+    for kind, before, now in qualified:
+        of_kind = {**key, "kind": kind}
+        for qualifier, document in _differing(before, now):
+            yield "function_document_put", {**of_kind, "qualifier": qualifier, "document": _text(document)}
+        for qualifier in before:
+            if qualifier not in now:
+                yield "function_document_delete", {**of_kind, "qualifier": qualifier}
     if old.recursion_allowed is not after.recursion_allowed:
         document = _text(after.recursion_allowed)
         yield "function_document_put", {**key, "kind": RECURSION, "qualifier": "", "document": document}

@@ -14,6 +14,7 @@ from enum import Enum
 
 from paddock.model.alias import Alias
 from paddock.model.event_invoke import EventInvokeConfig
+from paddock.model.function_url import FunctionUrl
 from paddock.model.permission import ResourcePolicy
 
 LATEST = "$LATEST"
@@ -208,6 +209,7 @@ class Function:
     code_signing: the ARN of a code signing configuration, or "".
     policies: by what each hangs on: "" for the function itself, a version's number, an alias's name.
     event_invokes: by qualifier, `$LATEST` for none. recursion_allowed: whether loops through it are let go on.
+    urls: by alias, "" for the function itself.
     """
 
     latest: FunctionVersion
@@ -221,6 +223,7 @@ class Function:
     code_signing: str = ""
     event_invokes: Mapping[str, EventInvokeConfig] = field(default_factory=dict)
     recursion_allowed: bool = False
+    urls: Mapping[str, FunctionUrl] = field(default_factory=dict)
 
     def with_version(self, number: str, change: Callable[[FunctionVersion], FunctionVersion]) -> Function:
         """With one version changed in what does not make another build of it; of `$LATEST` what serves, too, if that

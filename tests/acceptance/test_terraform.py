@@ -111,6 +111,26 @@ resource "aws_lambda_permission" "bucket" {
   source_account = "000000000000"
 }
 
+resource "aws_lambda_function_url" "live" {
+  function_name      = aws_lambda_function.function.function_name
+  qualifier          = aws_lambda_alias.live.name
+  authorization_type = "AWS_IAM"
+  invoke_mode        = "RESPONSE_STREAM"
+  cors {
+    allow_credentials = true
+    allow_origins     = ["https://example.com"]
+    allow_methods     = ["GET", "POST"]
+    allow_headers     = ["x-one"]
+    expose_headers    = ["x-two"]
+    max_age           = 600
+  }
+}
+
+resource "aws_lambda_function_url" "public" {
+  function_name      = aws_lambda_function.function.function_name
+  authorization_type = "NONE"
+}
+
 resource "aws_sqs_queue" "letters" {
   name = "terraformed-letters"
 }

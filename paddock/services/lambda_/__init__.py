@@ -13,6 +13,7 @@ from paddock.services.lambda_ import (
     permissions,
     runtime_management,
     tags,
+    urls,
     versions,
 )
 from paddock.services.lambda_.desk import Desk
@@ -35,6 +36,7 @@ SERVICE = Service(
         runtime_management,
         invoke,
         tags,
+        urls,
     ),
     not_yet=NOT_YET,
     self_limited=frozenset({"Invoke"}),

@@ -12,6 +12,7 @@ from paddock.control.event_invokes import EventInvokes
 from paddock.control.keys import Keys
 from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
+from paddock.control.urls import Urls
 from paddock.interfaces import Clock, Ids, ObjectReader
 from paddock.invoke.asynchronous import Asynchronous
 from paddock.invoke.dispatcher import Dispatcher
@@ -23,6 +24,7 @@ from paddock.services.service import Call
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """code_url: where the zip with a digest can be downloaded (GetFunction's Code.Location).
+    url_address: of a function URL, by its id and region.
 
     sends_to: whether events can be sent to resources such as an ARN names.
     architecture: this machine's, x86_64 or arm64. runtimes: what the fleet can start. modelled_runtimes: the
@@ -35,6 +37,7 @@ class Desk:
     permissions: Permissions
     signing: CodeSigning
     event_invokes: EventInvokes
+    urls: Urls
     keys: Keys
     dispatcher: Dispatcher
     mappings: Mappings
@@ -48,6 +51,7 @@ class Desk:
     runtimes: Callable[[], Sequence[str]]
     modelled_runtimes: Sequence[str]
     code_url: Callable[[str], str]
+    url_address: Callable[[str, str], str]
     networks: Sequence[Mapping[str, Any]] = ()
     file_systems: Collection[str] = ()
     runtime_version_arn: Callable[[str, str], str]

@@ -16,6 +16,7 @@ import pytest
 from paddock.control.code_signing import CodeSigning
 from paddock.control.event_invokes import EventInvokes
 from paddock.control.permissions import Permissions
+from paddock.control.urls import Urls
 from paddock.invoke.asynchronous import Asynchronous
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.invoke.outbox import Outbox
@@ -86,6 +87,8 @@ class Client:
         permissions = Permissions(world.catalogue, world.ids)
         dispatcher = Dispatcher(world.fleet, world.quotas, world.catalogue)
         event_invokes = EventInvokes(world.catalogue, permissions, world.clock)
+        urls = Urls(world.catalogue, world.clock, world.ids)
+        urls.start()
         self.queue = MemoryQueue(world.clock)
         self.outbox = Outbox(self.queue, TargetTable(), world.clock, world.ids)
         self.desk = Desk(
@@ -96,6 +99,7 @@ class Client:
             ),
             permissions=permissions,
             event_invokes=event_invokes,
+            urls=urls,
             dispatcher=dispatcher,
             asynchronous=Asynchronous(
                 store=world.store,
@@ -119,6 +123,7 @@ class Client:
             modelled_runtimes=MODEL.model.shape_for("Runtime").enum,
             runtime_version_arn=lambda runtime, region: f"arn:aws:lambda:{region}::runtime:{runtime}",
             code_url=lambda digest: f"http://127.0.0.1:4566/code/{digest}",
+            url_address=lambda url_id, region: f"http://{url_id}.lambda-url.{region}.localhost:4566/",
         )
 
     async def __call__(self, operation: str, trace_id: str = "", **params: Any) -> Answer:
