@@ -300,6 +300,8 @@ class Tail:
         self._limit = limit_bytes
 
     def add(self, message: str) -> None:
+        if self._kept and not self._kept.endswith(b"\n"):  # a framed record need not end its line
+            self._kept += b"\n"
         self._kept += message.encode("utf-8", "replace")
         if len(self._kept) > self._limit:
             del self._kept[: -self._limit]

@@ -28,7 +28,7 @@ def variables(version: FunctionVersion, *, stream: str, endpoint_port: int, mana
             f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:"
             "/var/runtime/node_modules:/var/runtime:/var/task"
         )
-    elif managed:
+    elif managed and version.runtime.startswith("python"):
         unreserved["LC_CTYPE"] = "C.UTF-8"
         unreserved["PYTHONPATH"] = "/var/runtime"
     reserved = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from paddock.worker.runtimes import manifests
 
 _ASK = "import sys,json;print(json.dumps([sys.base_prefix,list(sys.version_info[:3])]))"
 _ASK_NODE = "console.log(JSON.stringify([process.execPath, process.versions.node.split('.').map(Number)]))"
+_JAVA_VERSION = re.compile(r'^JAVA_VERSION="([0-9]+(?:\.[0-9]+)*)', re.MULTILINE)
 _ANSWER_TIMEOUT_S = 10
 
 
@@ -52,30 +54,37 @@ class Interpreter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """A Node.js of this machine. prefix: its installation, which holds bin/node. version: (20, 20, 2)."""
+class Engine:
+    """A Node.js or a JVM of this machine. prefix: its installation, which holds bin/<name>. version: (20, 20, 2)."""
 
+    name: str
     prefix: str
     version: tuple[int, int, int]
+
+    @property
+    def shown_prefix(self) -> str:
+        """What must be mounted at /var/lang. A JVM always, for a machine's /usr may hold several."""
+        return "" if self.prefix == "/usr" else self.prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """One runtime identifier and how it would start here; interpreter None means that it cannot.
 
-    interpreter: the Python of the zygote, and of the functions where the family is python. node: of that family.
+    interpreter: the Python of the zygote, and of the functions where the family is python. engine: what runs the
+    functions of the families nodejs and java.
     """
 
     name: str
     family: manifests.Family
     interpreter: Interpreter | None
-    node: Node | None = None
+    engine: Engine | None = None
 
     @property
     def shown_prefix(self) -> str:
         """What must be mounted at /var/lang, or "" when /usr already shows everything."""
-        if self.node is not None and self.node.prefix != "/usr":
-            return self.node.prefix
+        if self.engine is not None and self.engine.shown_prefix:
+            return self.engine.shown_prefix
         return self.interpreter.shown_prefix if self.interpreter is not None else ""
 
     @property
@@ -83,8 +92,8 @@ class Runtime:
         """What INIT_START names: the true version of what runs, e.g. python:3.12.1 or provided:al2023."""
         if self.family.family == "python" and self.interpreter is not None:
             return "python:" + ".".join(map(str, self.interpreter.version))
-        if self.node is not None:
-            return "nodejs:" + ".".join(map(str, self.node.version))
+        if self.engine is not None:
+            return f"{self.family.family}:" + ".".join(map(str, self.engine.version))
         return f"{self.family.family}:{self.name.removeprefix(self.family.family).strip('.')}"
 
 
@@ -134,7 +143,7 @@ def interpreters() -> dict[str, Interpreter]:
     return best
 
 
-def ask_node(path: Path) -> Node | None:
+def ask_node(path: Path) -> Engine | None:
     """What the Node.js at `path` says of itself; None when it does not answer sensibly."""
     try:
         done = subprocess.run(
@@ -145,37 +154,69 @@ def ask_node(path: Path) -> Node | None:
         prefix = os.path.dirname(os.path.dirname(os.path.realpath(executable)))
     except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return None
-    return Node(prefix=prefix, version=version) if os.access(os.path.join(prefix, "bin/node"), os.X_OK) else None
+    return _engine("node", prefix, version)
 
 
-def nodes() -> dict[int, Node]:
-    """major version -> the newest Node.js of it."""
-    best: dict[int, Node] = {}
-    for real in dict.fromkeys(os.path.realpath(path) for path in _candidates("node")):
-        found = ask_node(Path(real))
-        if found is not None and (known := best.get(found.version[0], found)).version <= found.version:
-            best[known.version[0]] = found
+def read_java(home: Path) -> Engine | None:
+    """The JVM in `home` by its `release` file, which every JDK since 7 has; None when it has none."""
+    try:
+        found = _JAVA_VERSION.search((home / "release").read_text())
+    except (OSError, UnicodeDecodeError):
+        return None
+    if found is None:
+        return None
+    numbers = [int(part) for part in found.group(1).split(".")] + [0, 0, 0]
+    if numbers[0] == 1:  # Java 8 calls itself 1.8.0
+        numbers = numbers[1:]
+    return _engine("java", os.path.realpath(home), (numbers[0], numbers[1], numbers[2]))
+
+
+def _engine(name: str, prefix: str, version: tuple[int, int, int]) -> Engine | None:
+    is_there = os.access(os.path.join(prefix, "bin", name), os.X_OK)
+    return Engine(name=name, prefix=prefix, version=version) if is_there else None
+
+
+def _newest(found: Iterable[Engine | None]) -> dict[int, Engine]:
+    """major version -> the newest of it."""
+    best: dict[int, Engine] = {}
+    for one in found:
+        if one is not None and best.get(one.version[0], one).version <= one.version:
+            best[one.version[0]] = one
     return best
 
 
-def _with_node(name: str, family: manifests.Family, found: dict[int, Node], zygote: Interpreter | None) -> Runtime:
-    """/var/lang is one place: a Node.js that stands there needs a zygote from /usr."""
-    node = found.get(int(name.removeprefix("nodejs").removesuffix(".x")))
-    fits = node is not None and zygote is not None and (node.prefix == "/usr" or not zygote.shown_prefix)
-    return Runtime(name=name, family=family, interpreter=zygote if fits else None, node=node)
+def nodes() -> dict[int, Engine]:
+    return _newest(ask_node(Path(real)) for real in dict.fromkeys(map(os.path.realpath, _candidates("node"))))
+
+
+def javas() -> dict[int, Engine]:
+    homes = [Path(os.path.realpath(path)).parents[1] for path in _candidates("java")]
+    homes += [Path(os.environ.get("JAVA_HOME", "/nonexistent")), *sorted(Path("/usr/lib/jvm").glob("*"))]
+    return _newest(read_java(Path(real)) for real in dict.fromkeys(map(os.path.realpath, homes)))
+
+
+def _with_engine(name: str, family: manifests.Family, found: dict[int, Engine], zygote: Interpreter | None) -> Runtime:
+    """/var/lang is one place: an engine that stands there needs a zygote from /usr."""
+    major = int(name.removeprefix(family.family).split(".")[0])
+    engine = found.get(major)
+    fits = engine is not None and zygote is not None and not (engine.shown_prefix and zygote.shown_prefix)
+    return Runtime(name=name, family=family, interpreter=zygote if fits else None, engine=engine)
 
 
 def runtimes() -> tuple[Runtime, ...]:
     """Every runtime of every family, those that cannot start here too."""
     pythons = interpreters()
-    found_nodes = nodes()
-    # pid 1 of a custom runtime's environment is a Python as well: the system's own is the smallest
+    system = ask(Path("/usr/bin/python3"))
+    engines = {"nodejs": nodes(), "java": javas()}
+    # pid 1 of a custom runtime's environment is a Python as well
     usual = sorted(pythons.values(), key=lambda p: (p.prefix == "/usr", p.version))
+    # ... and an engine's, for which the system's own leaves /var/lang free
+    zygote = system if system is not None and system.prefix == "/usr" else (usual[-1] if usual else None)
     result = []
     for family in manifests.load():
         for name, version in zip(family.runtimes, family.versions, strict=True):
-            if family.family == "nodejs":
-                result.append(_with_node(name, family, found_nodes, usual[-1] if usual else None))
+            if family.family in engines:
+                result.append(_with_engine(name, family, engines[family.family], zygote))
                 continue
             interpreter = pythons.get(version) if family.family == "python" else (usual[-1] if usual else None)
             result.append(Runtime(name=name, family=family, interpreter=interpreter))

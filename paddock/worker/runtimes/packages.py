@@ -16,10 +16,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+from paddock.worker.runtimes import jars
 from paddock.worker.runtimes.discovery import Interpreter, Runtime
 
+JAVA_LOCK = "function-java.lock"
 NODE_SCRIPT = Path(__file__).parent / "nodejs" / "index.mjs"
 LOCKS = Path(__file__).parents[3] / "requirements"
 _COMPILE = ("-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
@@ -55,10 +58,11 @@ def _source(runtime: Runtime) -> Path:
 
 def available(runtime: Runtime) -> str:
     """ "" when the runtime's packages can be provided, else why not."""
-    if not runtime.family.packages:
-        return ""
     try:
-        _source(runtime)
+        if runtime.family.family == "java":
+            _jars()
+        elif runtime.family.packages:
+            _source(runtime)
     except PackagesMissing as error:
         return str(error)
     return ""
@@ -80,17 +84,25 @@ def _link(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def _provide_script(runtime: Runtime, directory: Path) -> Path:
-    """Node.js's side of the runtime is one file of ours. Raises OSError."""
-    content = NODE_SCRIPT.read_bytes()
-    final = directory / f"nodejs-{hashlib.sha256(content).hexdigest()[:16]}"
+def _jars() -> tuple[jars.Jar, ...]:
+    """AWS's client for Java, as it lies in jars.home(). Raises PackagesMissing."""
+    try:
+        listed = jars.read(LOCKS / JAVA_LOCK)
+    except OSError as error:
+        raise PackagesMissing(f"the list of jars is not here: {error}") from error
+    if jars.missing(listed, jars.home()):
+        raise PackagesMissing("AWS's runtime client for Java is not here: run `paddock runtimes prepare` once")
+    return listed
+
+
+def _made(final: Path, fill: Callable[[Path], None]) -> Path:
+    """`final`, filled once: under another name first, so that a half-made one is never used. Raises OSError."""
     if final.is_dir():
         return final
-    directory.mkdir(parents=True, exist_ok=True)
-    working = Path(tempfile.mkdtemp(prefix="making-", dir=directory))
+    final.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix="making-", dir=final.parent))
     try:
-        (working / NODE_SCRIPT.name).write_bytes(content)
-        (working / NODE_SCRIPT.name).chmod(0o644)
+        fill(working)
         working.chmod(0o755)
         try:
             working.rename(final)
@@ -102,6 +114,29 @@ def _provide_script(runtime: Runtime, directory: Path) -> Path:
         shutil.rmtree(working, ignore_errors=True)
         raise
     return final
+
+
+def _provide_script(directory: Path) -> Path:
+    """Node.js's side of the runtime is one file of ours."""
+    content = NODE_SCRIPT.read_bytes()
+
+    def fill(working: Path) -> None:
+        (working / NODE_SCRIPT.name).write_bytes(content)
+        (working / NODE_SCRIPT.name).chmod(0o644)
+
+    return _made(directory / f"nodejs-{hashlib.sha256(content).hexdigest()[:16]}", fill)
+
+
+def _provide_jars(directory: Path) -> Path:
+    listed = _jars()
+
+    def fill(working: Path) -> None:
+        (working / "lib").mkdir(mode=0o755)
+        for jar in listed:
+            _link(str(jars.home() / jar.name), str(working / "lib" / jar.name))
+
+    identity = hashlib.sha256("".join(jar.sha256 for jar in listed).encode()).hexdigest()[:16]
+    return _made(directory / f"java-{identity}", fill)
 
 
 def provide(runtime: Runtime, directory: Path) -> Path | None:
@@ -109,46 +144,39 @@ def provide(runtime: Runtime, directory: Path) -> Path | None:
 
     Takes some seconds the first time. Raises PackagesMissing and OSError.
     """
-    if runtime.node is not None:
-        return _provide_script(runtime, directory)
-    if not runtime.family.packages or runtime.interpreter is None:
+    if runtime.family.family == "nodejs":
+        return _provide_script(directory)
+    if runtime.family.family == "java":
+        return _provide_jars(directory)
+    interpreter = runtime.interpreter
+    if not runtime.family.packages or interpreter is None:
         return None
     source = _source(runtime)
-    final = directory / f"{runtime.name}-{_identity(runtime, source)}"
-    if final.is_dir():
-        return final
-    directory.mkdir(parents=True, exist_ok=True)
-    working = Path(tempfile.mkdtemp(prefix="making-", dir=directory))
-    try:
+
+    def fill(working: Path) -> None:
         for name in runtime.family.packages:
             if (source / name).is_dir():
-                ours = runtime.interpreter.version[:2] == sys.version_info[:2]  # else extension modules do not fit
+                ours = interpreter.version[:2] == sys.version_info[:2]  # else extension modules do not fit
                 ignore = shutil.ignore_patterns("__pycache__", *([] if ours else ["*.so"]))
                 shutil.copytree(source / name, working / name, copy_function=_link, ignore=ignore)
             else:
                 _link(str(source / name), str(working / name))
         subprocess.run(
-            [runtime.interpreter.executable, *_COMPILE, str(working)],
+            [interpreter.executable, *_COMPILE, str(working)],
             check=False,  # a package's own test files for newer syntax may not compile; imports then compile them
             timeout=_COMPILE_TIMEOUT_S,
             stdout=subprocess.DEVNULL,
         )
-        working.chmod(0o755)
-        try:
-            working.rename(final)
-        except OSError:
-            if not final.is_dir():  # somebody else was faster
-                raise
-            shutil.rmtree(working)
-    except BaseException:
-        shutil.rmtree(working, ignore_errors=True)
-        raise
-    return final
+
+    return _made(directory / f"{runtime.name}-{_identity(runtime, source)}", fill)
 
 
 def prepare(runtime: Runtime) -> str:
     """Install what `_source` misses, from the locked list of this interpreter; returns what was done, in words."""
     interpreter = runtime.interpreter
+    if runtime.family.family == "java" and interpreter is not None:
+        fetched = jars.fetch(jars.read(LOCKS / JAVA_LOCK), jars.home())
+        return f"{runtime.name}: " + (f"prepared ({', '.join(fetched)})" if fetched else "already prepared")
     if interpreter is None or not runtime.family.packages or interpreter.version >= _OWN_SINCE:
         return f"{runtime.name}: nothing to prepare"
     target = older_packages(interpreter)

@@ -14,6 +14,7 @@ Runs in the jailer's child just before it becomes a zygote: standard library onl
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from typing import Dict, List
 
@@ -62,7 +63,8 @@ def _etc(root: str, resolver: str) -> None:
     for name in _ETC_COPIED:
         if os.path.isfile("/etc/" + name):
             shutil.copyfile("/etc/" + name, os.path.join(root, "etc", name))
-    for name in _ETC_BOUND:
+    jvms = [name for name in os.listdir("/etc") if re.match(r"java-[0-9]+-openjdk\Z", name)]
+    for name in [*_ETC_BOUND, *jvms]:
         if os.path.isdir("/etc/" + name):
             os.makedirs(os.path.join(root, "etc", name), exist_ok=True)
             linux.bind("/etc/" + name, os.path.join(root, "etc", name))

@@ -144,7 +144,7 @@ def test_the_tail_keeps_the_last_4096_bytes() -> None:
     tail = log.Tail()
     tail.add("a" * 4000)
     tail.add("é" * 100)
-    assert tail.content() == b"a" * 3896 + "é".encode() * 100
+    assert tail.content() == b"a" * 3895 + b"\n" + "é".encode() * 100
     assert len(tail.content()) == log.TAIL_BYTES
 
 

@@ -1,0 +1,65 @@
+"""The managed Java runtimes: wait for an assignment, then become a JVM that runs AWS's own runtime client.
+
+A JVM reads its environment once, when it starts, so it cannot boot before its function is known. What it would spend
+on loading the client's classes an archive of class data has done before (packages.py makes it). Standard library
+only; Python 3.9 on.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import socket
+
+from paddock.worker.runtimes.python.bootstrap import ASSIGN, Channel, limit_data
+
+JAVA = "/var/lang/bin/java"
+LIBRARY = "/var/runtime/lib"
+ARCHIVE = "/var/runtime/client.jsa"
+MAIN = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda"
+HEAP_SHARE = 0.85  # of the function's memory, as on Lambda; what is left is the JVM's own
+
+
+def preload() -> None:
+    """Nothing to import: the zygote of this runtime only starts processes."""
+    gc.collect()
+    gc.freeze()
+
+
+def command(memory_mb: int, handler: str) -> list[str]:
+    """The JVM's command line: quick to start, on one thread of garbage collection, as Lambda's."""
+    classes = ":".join(f"{LIBRARY}/{name}" for name in sorted(os.listdir(LIBRARY)) if name.endswith(".jar"))
+    archive = [f"-XX:SharedArchiveFile={ARCHIVE}"] if os.path.isfile(ARCHIVE) else []
+    return [
+        JAVA,
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        f"-XX:MaxHeapSize={int(memory_mb * HEAP_SHARE * 1024)}k",
+        "-Xshare:auto",
+        *archive,
+        "--add-opens=java.base/java.io=ALL-UNNAMED",  # the client writes its log records to a descriptor by number
+        "-Djava.net.preferIPv4Stack=true",
+        "-cp",
+        classes,
+        MAIN,
+        handler,
+    ]
+
+
+def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
+    """Exec the JVM. ahead: whether there is time before the assignment; this runtime has nothing to do with it."""
+    del ahead
+    kind, _, body = Channel(socket.socket(fileno=channel_fd)).receive()
+    if kind != ASSIGN:
+        raise RuntimeError(f"unexpected frame {kind}")
+    settings = json.loads(body)
+    limit_data(settings)
+    environment = dict(settings["environment"])
+    environment["_LAMBDA_TELEMETRY_LOG_FD"] = str(telemetry_fd)
+    # A JVM takes its encoding from the locale, and falls back to ASCII when one part of it is not installed.
+    environment.setdefault("LC_ALL", "C.UTF-8")
+    os.set_inheritable(telemetry_fd, True)
+    os.chdir("/var/task")
+    arguments = command(int(environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]), settings["handler"])
+    os.execve(JAVA, arguments, environment)
