@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 
 from paddock import __version__, app
 from paddock.cli import arguments, health, sign
 from paddock.config import ConfigError
-from paddock.worker.runtimes import discovery, packages
+from paddock.worker.runtimes import discovery, jars, packages
 from paddock.worker.sandbox import doctor
 
 
@@ -33,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(doctor.as_json(report) if given.json else doctor.as_text(report))
             return 0 if report.isolated else 1
         case "runtimes":
-            print("\n".join(_prepared() if given.action == "prepare" else _listed()))
+            if given.action == "prepare":
+                return _prepare(given.maven)
+            print("\n".join(_listed()))
         case "health":
             try:
                 print(health.ask(given.endpoint))
@@ -72,8 +75,16 @@ def _ready() -> list[discovery.Runtime]:
     return [runtime for runtime in discovery.runtimes() if runtime.interpreter and not packages.available(runtime)]
 
 
-def _prepared() -> list[str]:
-    return [packages.prepare(runtime) for runtime in discovery.runtimes()]
+def _prepare(maven: str) -> int:
+    """Everything that can be prepared is, whatever cannot."""
+    status = 0
+    for runtime in discovery.runtimes():
+        try:
+            print(packages.prepare(runtime, maven))
+        except (jars.CannotFetch, OSError, subprocess.CalledProcessError) as error:
+            print(f"{runtime.name}: {error}", file=sys.stderr)
+            status = 1
+    return status
 
 
 def _listed() -> list[str]:
@@ -81,8 +92,9 @@ def _listed() -> list[str]:
     lines = []
     for runtime in discovery.runtimes():
         if runtime.interpreter is None:
-            version = runtime.name.removeprefix(runtime.family.family)
-            state = f"missing: put {runtime.family.interpreter.format(version=version)} on PATH"
+            version = runtime.name.removeprefix(runtime.family.family).removesuffix(".x")
+            wanted = runtime.family.interpreter.format(version=version)
+            state = f"missing: put {wanted if version in wanted else f'{wanted} {version}'} on PATH"
         else:
             state = packages.available(runtime) or f"{runtime.version_label}  {runtime.interpreter.executable}"
         lines.append(f"{runtime.name:<18} {state}")

@@ -22,6 +22,8 @@ Start it, and point any AWS client at it:
   aws lambda list-functions
 """
 
+MAVEN = "https://repo1.maven.org/maven2"
+
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the `paddock` command."""
@@ -45,8 +47,9 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         choices=("list", "prepare"),
         default="list",
-        help="prepare: install what functions of interpreters older than Paddock's own find beside their code",
+        help="prepare: fetch what functions of older Pythons and of Java find beside their code",
     )
+    runtimes.add_argument("--maven", default=MAVEN, help="the Maven repository to fetch from (default: %(default)s)")
 
     health = commands.add_parser("health", help="ask a running server how it is; exit status 0: it serves")
     health.add_argument("--endpoint", default=endpoint_of(Config()), help="default: %(default)s")

@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,9 +57,15 @@ public class Functions implements RequestHandler<Map<String, Object>, Map<String
     found.put("environment", System.getenv("AWS_EXECUTION_ENV"));
     found.put("own", System.getenv("OWN"));
     found.put("heap", Runtime.getRuntime().maxMemory());
+    found.put("archive", uses("client.jsa"));
     found.put("directory", System.getProperty("user.dir"));
     if (context.getClientContext() != null) found.put("custom", context.getClientContext().getCustom());
     return found;
+  }
+  private static boolean uses(String name) {
+    try (java.util.stream.Stream<String> lines = java.nio.file.Files.lines(java.nio.file.Path.of("/proc/self/maps"))) {
+      return lines.anyMatch(line -> line.endsWith(name));
+    } catch (IOException error) { return false; }
   }
   public Order order(Order it) { it.setCount(it.getCount() + 1); return it; }
   public int twice(int it) { return 2 * it; }
@@ -127,6 +132,7 @@ def test_context_logs_and_environment(server: RunningServer, create: Create, run
     assert found["environment"] == f"AWS_Lambda_{runtime}"
     assert (found["own"], found["directory"], found["custom"]) == ("grüße", "/var/task", {"a": "b"})
     assert 300 << 20 < found["heap"] < 512 << 20
+    assert found["archive"] == bool(sorted(jars.home().glob(f"{runtime}-*.jsa")))
     log = tail(answer)
     assert "a line by print" in log
     assert "a line by the logger\nand its second\n" in log
@@ -162,9 +168,9 @@ def test_bad_ends(server: RunningServer, create: Create) -> None:
         assert answer["FunctionError"] == "Unhandled"
         assert found["errorType"] == "Runtime.ExitError"
         assert found["errorMessage"].endswith("Runtime exited with error: exit status 3")
-    sleeping = create("sleep", Timeout=1)
+    sleeping = create("sleep", Timeout=3)
     found, answer = server.invoke(sleeping, 60_000, LogType="Tail")
-    assert found["errorMessage"].endswith("Task timed out after 1.00 seconds")
+    assert found["errorMessage"].endswith("Task timed out after 3.00 seconds")
     assert server.invoke(sleeping, 1)[0] == "late"
     found, answer = server.invoke(create("large"), (6 << 20) + 200)
     assert found["errorType"] == "Function.ResponseSizeTooLarge"

@@ -82,6 +82,8 @@ MAY_CALL: Mapping[tuple[str, str], str] = {
     ): "PATH and HOME say where interpreters are, they are no settings",
     ("paddock/worker/runtimes/python/bootstrap.py", "os.environ"): _INSIDE,
     ("paddock/worker/runtimes/python/bootstrap.py", "importlib.import_module"): "awslambdaric exists only inside",
+    ("paddock/worker/runtimes/java/archive.py", "time.monotonic"): _OWN_PROCESS,
+    ("paddock/worker/runtimes/java/archive.py", "time.time"): _OWN_PROCESS,
     ("paddock/worker/sandbox/cgroup.py", "time.monotonic"): _OWN_PROCESS,
     ("paddock/worker/sandbox/cgroup.py", "time.sleep"): _OWN_PROCESS,
     (
@@ -135,6 +137,8 @@ MAY_REMEMBER: Mapping[tuple[str, str], str] = {
 
 # path -> who runs it, when no import leads there from `paddock.__main__`.
 RUN_OTHERWISE: Mapping[str, str] = {
+    "paddock/worker/runtimes/java/archive.py": "a program that packages.prepare runs for each JVM",
+    "paddock/worker/runtimes/java/bootstrap.py": "named by its manifest, imported by the zygote",
     "paddock/worker/runtimes/nodejs/bootstrap.py": "named by its manifest, imported by the zygote",
     "paddock/worker/runtimes/provided/bootstrap.py": "named by its manifest, imported by the zygote",
 }

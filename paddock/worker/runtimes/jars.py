@@ -1,13 +1,12 @@
 """AWS's runtime client for Java: jars from a Maven repository, named and pinned in requirements/function-java.lock.
 
-A line there is `group:artifact:version sha256`. The jars lie in share/paddock/function-java beside Paddock's own
-environment, where `paddock runtimes prepare` puts them.
+A line there is `group:artifact==version --hash=sha256:...`. The jars lie in share/paddock/function-java beside
+Paddock's own environment, where `paddock runtimes prepare` puts them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import sys
 import tempfile
@@ -16,8 +15,6 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-REPOSITORY = "https://repo1.maven.org/maven2"
-REPOSITORY_VARIABLE = "PADDOCK_MAVEN_REPOSITORY"
 DOWNLOAD_TIMEOUT_S = 60
 JAR_BYTES_MAX = 64 << 20
 
@@ -47,8 +44,9 @@ def read(lock: Path) -> tuple[Jar, ...]:
     """What the lock file names. Raises OSError and ValueError."""
     jars = []
     for line in lock.read_text().splitlines():
-        coordinates, sha256 = line.split()
-        group, artifact, version = coordinates.split(":")
+        coordinates, sha256 = line.split(" --hash=sha256:")
+        artifact, version = coordinates.split("==")
+        group, artifact = artifact.split(":")
         jars.append(Jar(group, artifact, version, sha256))
     return tuple(jars)
 
@@ -61,9 +59,9 @@ def missing(jars: tuple[Jar, ...], directory: Path) -> list[Jar]:
     return [jar for jar in jars if not (directory / jar.name).is_file()]
 
 
-def fetch(jars: tuple[Jar, ...], directory: Path, repository: str = "") -> list[str]:
+def fetch(jars: tuple[Jar, ...], directory: Path, repository: str) -> list[str]:
     """Download what is missing, check it, and return the names of what came. Raises CannotFetch and OSError."""
-    base = (repository or os.environ.get(REPOSITORY_VARIABLE) or REPOSITORY).rstrip("/")
+    base = repository.rstrip("/")
     if not base.startswith(("https://", "http://", "file://")):
         raise CannotFetch(f"{base} is no address of a Maven repository")
     directory.mkdir(parents=True, exist_ok=True)

@@ -81,7 +81,7 @@ def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copy2(source, target)  # a JVM's archive names the times of the jars that it was made of
 
 
 def _jars() -> tuple[jars.Jar, ...]:
@@ -127,16 +127,41 @@ def _provide_script(directory: Path) -> Path:
     return _made(directory / f"nodejs-{hashlib.sha256(content).hexdigest()[:16]}", fill)
 
 
-def _provide_jars(directory: Path) -> Path:
+def _archive(runtime: Runtime, listed: tuple[jars.Jar, ...]) -> Path:
+    """Where the archive of class data of this JVM and these jars lies, once it is made."""
+    identity = hashlib.sha256(f"{runtime.engine}{listed}".encode()).hexdigest()[:16]
+    return jars.home() / f"{runtime.name}-{identity}.jsa"
+
+
+def _prepare_java(runtime: Runtime, maven: str) -> str:
+    assert runtime.engine is not None  # only such runtimes are prepared
+    listed = jars.read(LOCKS / JAVA_LOCK)
+    done = jars.fetch(listed, jars.home(), maven)
+    archive = _archive(runtime, listed)
+    if not archive.is_file():
+        program = [sys.executable, "-m", "paddock.worker.runtimes.java.archive"]
+        arguments = [runtime.engine.prefix, str(jars.home()), str(archive)]
+        made = subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
+        why = made.stderr.strip().rpartition("\n")[2]
+        done.append(archive.name if made.returncode == 0 else f"without an archive of class data: {why}")
+    return f"{runtime.name}: " + (f"prepared ({', '.join(done)})" if done else "already prepared")
+
+
+def _provide_jars(runtime: Runtime, directory: Path) -> Path:
+    """The client, and for each JVM its archive of class data, if one was made."""
     listed = _jars()
+    made = _archive(runtime, listed)
+    archive = made if made.is_file() else None
 
     def fill(working: Path) -> None:
         (working / "lib").mkdir(mode=0o755)
         for jar in listed:
             _link(str(jars.home() / jar.name), str(working / "lib" / jar.name))
+        if archive is not None:
+            _link(str(archive), str(working / "client.jsa"))
 
-    identity = hashlib.sha256("".join(jar.sha256 for jar in listed).encode()).hexdigest()[:16]
-    return _made(directory / f"java-{identity}", fill)
+    identity = hashlib.sha256(f"{archive}{listed}".encode()).hexdigest()[:16]
+    return _made(directory / f"{runtime.name}-{identity}", fill)
 
 
 def provide(runtime: Runtime, directory: Path) -> Path | None:
@@ -147,7 +172,7 @@ def provide(runtime: Runtime, directory: Path) -> Path | None:
     if runtime.family.family == "nodejs":
         return _provide_script(directory)
     if runtime.family.family == "java":
-        return _provide_jars(directory)
+        return _provide_jars(runtime, directory)
     interpreter = runtime.interpreter
     if not runtime.family.packages or interpreter is None:
         return None
@@ -171,12 +196,11 @@ def provide(runtime: Runtime, directory: Path) -> Path | None:
     return _made(directory / f"{runtime.name}-{_identity(runtime, source)}", fill)
 
 
-def prepare(runtime: Runtime) -> str:
-    """Install what `_source` misses, from the locked list of this interpreter; returns what was done, in words."""
+def prepare(runtime: Runtime, maven: str) -> str:
+    """Fetch what the runtime misses, by its locked list; what was done, in words. Raises CannotFetch and OSError."""
     interpreter = runtime.interpreter
     if runtime.family.family == "java" and interpreter is not None:
-        fetched = jars.fetch(jars.read(LOCKS / JAVA_LOCK), jars.home())
-        return f"{runtime.name}: " + (f"prepared ({', '.join(fetched)})" if fetched else "already prepared")
+        return _prepare_java(runtime, maven)
     if interpreter is None or not runtime.family.packages or interpreter.version >= _OWN_SINCE:
         return f"{runtime.name}: nothing to prepare"
     target = older_packages(interpreter)

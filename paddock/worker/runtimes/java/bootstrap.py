@@ -1,8 +1,8 @@
 """The managed Java runtimes: wait for an assignment, then become a JVM that runs AWS's own runtime client.
 
 A JVM reads its environment once, when it starts, so it cannot boot before its function is known. What it would spend
-on loading the client's classes an archive of class data has done before (packages.py makes it). Standard library
-only; Python 3.9 on.
+on loading the client's classes an archive of class data has done before (archive.py). Standard library only; Python
+3.9 on.
 """
 
 from __future__ import annotations
@@ -10,14 +10,19 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import socket
+from typing import List
 
 from paddock.worker.runtimes.python.bootstrap import ASSIGN, Channel, limit_data
 
-JAVA = "/var/lang/bin/java"
+HOME = "/var/lang"
+JAVA = f"{HOME}/bin/java"
 LIBRARY = "/var/runtime/lib"
 ARCHIVE = "/var/runtime/client.jsa"
 MAIN = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda"
+RELEASE = f"{HOME}/release"
+NATIVE_ACCESS_SINCE = 22  # these warn about every native library that is not allowed by name
 HEAP_SHARE = 0.85  # of the function's memory, as on Lambda; what is left is the JVM's own
 
 
@@ -27,17 +32,24 @@ def preload() -> None:
     gc.freeze()
 
 
-def command(memory_mb: int, handler: str) -> list[str]:
+def _major() -> int:
+    with open(RELEASE) as file:
+        found = re.search(r'^JAVA_VERSION="(?:1\.)?([0-9]+)', file.read(), re.MULTILINE)
+    return int(found.group(1)) if found else 0
+
+
+def command(memory_mb: int, handler: str) -> List[str]:
     """The JVM's command line: quick to start, on one thread of garbage collection, as Lambda's."""
     classes = ":".join(f"{LIBRARY}/{name}" for name in sorted(os.listdir(LIBRARY)) if name.endswith(".jar"))
-    archive = [f"-XX:SharedArchiveFile={ARCHIVE}"] if os.path.isfile(ARCHIVE) else []
+    mapped = [f"-XX:SharedArchiveFile={ARCHIVE}"] if os.path.isfile(ARCHIVE) else []
+    native = ["--enable-native-access=ALL-UNNAMED"] if _major() >= NATIVE_ACCESS_SINCE else []
     return [
         JAVA,
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
         f"-XX:MaxHeapSize={int(memory_mb * HEAP_SHARE * 1024)}k",
-        "-Xshare:auto",
-        *archive,
+        *mapped,
+        *native,
         "--add-opens=java.base/java.io=ALL-UNNAMED",  # the client writes its log records to a descriptor by number
         "-Djava.net.preferIPv4Stack=true",
         "-cp",
