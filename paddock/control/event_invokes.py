@@ -36,6 +36,10 @@ class EventInvokes:
             raise ResourceNotFound(f"The function {qualified(ref)} doesn't have an EventInvokeConfig")
         return found
 
+    def check(self, ref: FunctionRef) -> None:
+        """Raises ResourceNotFound when there is no such function, version or alias."""
+        self._function(ref)
+
     def all_of(self, ref: FunctionRef) -> Sequence[tuple[FunctionRef, EventInvokeConfig]]:
         """Of every qualifier, in the order of their names. Raises ResourceNotFound."""
         function = self._function(ref)

@@ -85,8 +85,7 @@ class Layers:
 
     def get(self, ref: LayerRef, account: str) -> LayerVersion:
         """For a caller of `account`. Raises ResourceNotFound, AccessDenied."""
-        if ref.version < 1:
-            raise InvalidParameterValue("Layer Version Cannot be less than 1")
+        _check_number(ref)
         version = self._find(ref)
         if ref.account != account and not _may_use(version, account):
             raise _denied(ref, account)
@@ -151,8 +150,7 @@ class Layers:
 
     async def delete(self, ref: LayerRef) -> None:
         """One that is not there is no error."""
-        if ref.version < 1:
-            raise InvalidParameterValue("Layer Version Cannot be less than 1")
+        _check_number(ref)
         await self._changes.run(self._delete(ref))
 
     def policy(self, ref: LayerRef) -> tuple[ResourcePolicy, str]:
@@ -252,6 +250,8 @@ class Layers:
         return self._versions.get(_name(ref), {}).get(ref.version)
 
     def _there(self, ref: LayerRef) -> LayerVersion:
+        """Raises ResourceNotFound, and InvalidParameterValue for a number that no version has."""
+        _check_number(ref)
         version = self._find(ref)
         if version is None:
             raise ResourceNotFound(f"Layer version {ref.arn} does not exist.")
@@ -278,6 +278,11 @@ class Layers:
             await self._store.write(lambda tx: run(tx, statements))
         except OSError as error:
             raise InternalError("The change could not be stored: the disk is full or fails. Try again.") from error
+
+
+def _check_number(ref: LayerRef) -> None:
+    if ref.version < 1:
+        raise InvalidParameterValue("Layer Version Cannot be less than 1")
 
 
 def _name(ref: LayerRef) -> Name:

@@ -81,12 +81,17 @@ def check_revision(current: str, expected: str) -> None:
 
 def unqualified(book: Book, ref: FunctionRef) -> Function:
     """For operations on the function as a whole."""
-    if not ref.is_latest:
-        raise InvalidParameterValue(_UNQUALIFIED_ONLY)
+    check_unqualified(ref)
     function = book.get((ref.account, ref.region, ref.name))
     if function is None:
         raise not_found(ref.function_arn)
     return function
+
+
+def check_unqualified(ref: FunctionRef) -> None:
+    """Raises InvalidParameterValue."""
+    if not ref.is_latest:
+        raise InvalidParameterValue(_UNQUALIFIED_ONLY)
 
 
 def reservable(book: Book, ref: FunctionRef) -> Function:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from paddock.control.code_signing import checked_publishers
+from paddock.control.lookup import check_unqualified
 from paddock.control.rules import merged_tags
 from paddock.model.arn import FunctionRef
 from paddock.model.errors import AccessDenied
@@ -75,6 +76,7 @@ async def put_function_code_signing_config(desk: Desk, call: Call) -> Params:
 async def get_function_code_signing_config(desk: Desk, call: Call) -> Params:
     """A function without one has empty values: AWS was recorded answering so."""
     ref = ref_of(call)
+    check_unqualified(ref)
     return {"CodeSigningConfigArn": desk.catalogue.get(ref).code_signing, "FunctionName": ref.name}
 
 

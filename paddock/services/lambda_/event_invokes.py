@@ -26,6 +26,7 @@ async def put_function_event_invoke_config(desk: Desk, call: Call) -> Params:
 
 async def update_function_event_invoke_config(desk: Desk, call: Call) -> Params:
     ref = ref_of(call)
+    desk.event_invokes.check(ref)
     desk.event_invokes.get(ref)  # there must be one to update
     return await _put(desk, call, lambda current: _changed(current, call.params, desk))
 

@@ -68,7 +68,7 @@ async def invoke(desk: Desk, call: Call) -> Reply:
 async def invoke_async(desk: Desk, call: Call) -> Params:
     """The old form of event mode."""
     ref = ref_of(call)
-    for_tenant(desk.catalogue.resolve(ref), "")
+    keys.check(desk, for_tenant(desk.catalogue.resolve(ref), "").kms_key_arn, call.caller)
     sent = await _whole(call.params["InvokeArgs"], desk.quotas.async_payload_bytes_max)
     payload = checked_payload(sent or b"{}", InvocationType.EVENT, desk.quotas)
     await desk.asynchronous.accept(

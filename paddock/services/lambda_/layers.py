@@ -35,7 +35,7 @@ async def get_layer_version(desk: Desk, call: Call) -> Params:
 
 async def get_layer_version_by_arn(desk: Desk, call: Call) -> Params:
     ref = parse_layer_ref(call.params["Arn"], account=call.caller.account, region=call.caller.region)
-    if ref is None or not ref.version:
+    if ref is None:
         raise ResourceNotFound("The resource you requested does not exist.")
     return _whole(desk, desk.catalogue.layers.get(ref, call.caller.account))
 
