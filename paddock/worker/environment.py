@@ -145,7 +145,7 @@ class Environment:
         self._stop_serving: Callable[[], None] | None = None
         self._first_next: asyncio.Future[Failure | None] | None = None
         self._end: asyncio.Future[_Answered | Failure] | None = None
-        self._answered: _Answered | None = None
+        self._answered: _Answered | Failure | None = None
         self._current: Invocation | None = None
         self._needs_init = True
         self._loss: Failure | None = None
@@ -485,8 +485,10 @@ class Environment:
             self._answered = _Answered(body, True)
 
     def oversized(self, request_id: str) -> None:
+        """The event is over when the runtime asks for the next or leaves: several clients leave, and then no event
+        may be given to them any more."""
         if request_id and request_id == self.current_request_id:
-            self._end_with(failures.oversized(RESPONSE_BYTES_MAX))
+            self._answered = failures.oversized(RESPONSE_BYTES_MAX)
 
     def init_failed(self, body: bytes, error_type: str) -> None:
         if self._first_next is not None and not self._first_next.done():
