@@ -6,6 +6,7 @@ And every member of a done operation's request is looked at: honoured, or refuse
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterable, Mapping
 
@@ -15,12 +16,18 @@ from botocore.model import Shape
 
 from paddock.services import SERVICES
 from paddock.services.service import Service, operations_of
-from paddock.wire.service import load_service
+from paddock.wire.service import ServiceModel, load_service
 from tests.house.reading import ROOT, Finding, Module, dotted, functions, python, report
 from tests.house.table import MEANINGLESS
 from tools import coverage
 
 REFUSED = ROOT / "docs" / "refused-settings.md"
+
+
+@functools.cache
+def model_of(name: str) -> ServiceModel:
+    """Read once: a model has megabytes."""
+    return load_service(name)
 
 
 def disagreements(modelled: frozenset[str], done: frozenset[str], not_yet: frozenset[str]) -> list[str]:
@@ -107,28 +114,31 @@ def honoured_in(modules: Iterable[Module]) -> frozenset[str]:
     )
 
 
-def names_in(shape: Shape | None, seen: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Every member and every enumerated value of a request, at any depth."""
+def names_in(shape: Shape | None, seen: set[str]) -> frozenset[str]:
+    """Every member and every enumerated value of a request, at any depth. Shapes in `seen` are passed over."""
     if shape is None or shape.name in seen:
         return frozenset()
-    seen |= {shape.name}
-    found = frozenset(getattr(shape, "enum", ()))
+    seen.add(shape.name)
+    found = set(getattr(shape, "enum", ()))
     for name, member in getattr(shape, "members", {}).items():
         found |= {name} | names_in(member, seen)
     for part in ("member", "key", "value"):
         found |= names_in(getattr(shape, part, None), seen)
-    return found
+    return frozenset(found)
 
 
+@functools.cache
 def done_in(service: Service) -> frozenset[str]:
-    return frozenset(operations_of(tuple(load_service(service.name).operation_names), *service.modules))
+    return frozenset(operations_of(tuple(model_of(service.name).operation_names), *service.modules))
 
 
+@functools.cache
 def members_of(service: Service, operation: str) -> tuple[str, ...]:
-    shape = load_service(service.name).operation(operation).input_shape
+    shape = model_of(service.name).operation(operation).input_shape
     return tuple(shape.members) if shape is not None else ()
 
 
+@functools.cache
 def folder_of(service: Service) -> tuple[Module, ...]:
     folder = service.modules[0].__name__.rpartition(".")[0].replace(".", "/") + "/"
     return tuple(module for module in python("paddock") if module.path.startswith(folder))
@@ -137,7 +147,7 @@ def folder_of(service: Service) -> tuple[Module, ...]:
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 def test_every_operation_is_done_or_listed(service: Service) -> None:
     done = done_in(service)
-    found = disagreements(frozenset(load_service(service.name).operation_names), done, service.not_yet)
+    found = disagreements(frozenset(model_of(service.name).operation_names), done, service.not_yet)
     assert not found, "\n".join(found)
     assert done, f"{service.name} answers nothing: do not mount it"
 
@@ -164,12 +174,14 @@ def test_what_is_refused_by_default_is_listed(service: Service) -> None:
 
 def test_the_list_of_refused_settings_is_true() -> None:
     page = REFUSED.read_text(encoding="utf-8")
-    known = {
-        n for s in SERVICES for name in done_in(s) for n in names_in(load_service(s.name).operation(name).input_shape)
-    }
+    known: set[str] = set()
+    for service in SERVICES:
+        seen: set[str] = set()
+        for name in done_in(service):
+            known |= names_in(model_of(service.name).operation(name).input_shape, seen)
     assert not listed(page) - known, f"no request of ours has {sorted(listed(page) - known)}"
     wholly = listed("\n".join(row for row in page.splitlines() if " = " not in row and "other than" not in row))
-    modules = [m for s in SERVICES for m in folder_of(s) if refusing(folder_of(s))]
+    modules = [m for s in SERVICES if refusing(folder_of(s)) for m in folder_of(s)]
     assert not wholly & honoured_in(modules), (
         f"listed as refused, and honoured: {sorted(wholly & honoured_in(modules))}"
     )
@@ -200,6 +212,6 @@ def test_the_rules_see_what_they_forbid() -> None:
     )
     assert refusing([careful, sample]) == {"create_it"}
     assert honoured_in([careful]) == {"A"}
-    names = names_in(load_service("lambda").operation("CreateFunction").input_shape)
+    names = names_in(model_of("lambda").operation("CreateFunction").input_shape, set())
     assert {"VpcConfig", "S3Bucket", "PassThrough"} <= names
     assert listed("| `A`, `B.C` | x |\n| setting | y |\n| `D` = `E` | `F` |") == {"A", "B", "D", "E"}

@@ -1,5 +1,5 @@
 module example.org/paddock/function
 
-go 1.21
+go 1.26
 
 require github.com/aws/aws-lambda-go v1.55.1

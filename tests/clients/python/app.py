@@ -2,12 +2,12 @@
 
 import os
 import sys
-import time
+import threading
 
 if os.environ.get("AT_INIT") == "raise":
     raise ValueError("not today")
 if os.environ.get("AT_INIT") == "sleep":
-    time.sleep(60)
+    threading.Event().wait(60)
 
 
 def handler(event, context):
@@ -18,7 +18,7 @@ def handler(event, context):
         case "exit":
             os._exit(3)
         case "sleep":
-            time.sleep(60)
+            threading.Event().wait(60)
         case "fill":
             filled = [bytearray(b"x") * (8 << 20) for _ in range(1000)]
             return len(filled)
