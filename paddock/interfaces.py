@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from paddock.model.delivery import Delivery, TargetEvent
+from paddock.model.extension import Launched
 from paddock.model.function import FileSystemUse, FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.log import LogEvent, LogStreamRef
@@ -177,7 +178,8 @@ class Sandbox(Protocol):
 
     channel: stream socket to the runtime's bootstrap. output, telemetry: descriptors to read what it writes.
     runtime_api, aws_api: listening sockets inside its network. All are owned by whoever holds the Sandbox.
-    on_exit is called with the wait status when the runtime's process ends, on_gone once nothing of it is left.
+    on_exit is called with the wait status when the runtime's process ends, on_extension_exit with an extension's name
+    and wait status, on_gone once nothing of it is left.
     exit_status: that wait status, of the runtime that is in it now; None while it runs.
     """
 
@@ -188,6 +190,7 @@ class Sandbox(Protocol):
     aws_api: socket.socket
     on_exit: Callable[[int], None] | None
     on_gone: Callable[[], None] | None
+    on_extension_exit: Callable[[str, int], None] | None
     exit_status: int | None
 
     @property
@@ -211,6 +214,21 @@ class Sandbox(Protocol):
 
     async def reset(self) -> None:
         """End every process in it and start the runtime anew; /tmp stays. `channel` is a new socket afterwards."""
+
+    async def launch_extensions(self, environment: Mapping[str, str], data_bytes_max: int = 0) -> Launched:
+        """Start every file in /opt/extensions as a process of its own. data_bytes_max: of each; 0 for no such limit.
+
+        Whoever calls owns the descriptor that comes back. Raises SandboxFailed.
+        """
+
+    async def connect(self, port: int) -> socket.socket:
+        """A connection to what listens on 169.254.100.1 at the port. Raises OSError, SandboxFailed."""
+
+    def terminate(self) -> None:
+        """SIGTERM to the runtime's process, if it runs."""
+
+    def kill(self) -> None:
+        """SIGKILL to the runtime's process, if it runs; the extensions stay."""
 
     def freeze(self) -> None:
         """Pause every process."""

@@ -135,6 +135,17 @@ def exited_without_reason(request_id: str, error_type: str = "Runtime.ExitError"
     return f"RequestId: {request_id} Error: Runtime exited without providing a reason\n{error_type}\n"
 
 
+def extension_failed(request_id: str, cause: str, error_type: str) -> str:
+    """Two lines in one event, as `exited`. cause: `exit code 1`."""
+    return f"RequestId: {request_id} Error: {cause}\n{error_type}\n"
+
+
+def extension(name: str, state: str, events: Sequence[str], error_type: str = "") -> str:
+    """How an extension's initialisation went."""
+    text = f"EXTENSION\tName: {name}\tState: {state}\tEvents: [{', '.join(events)}]"
+    return text + (f"\tError Type: {error_type}\n" if error_type else "\n")
+
+
 def _outcome_fields(status: str, error_type: str) -> list[str]:
     fields = []
     if status != SUCCESS:
@@ -230,6 +241,15 @@ def platform_report(at: datetime, request_id: str, measured: Measured) -> Platfo
     if measured.error_type:
         record["errorType"] = measured.error_type
     return PlatformRecord(at=at, type="platform.report", level=_level_of(measured.status, "INFO"), record=record)
+
+
+def platform_extension(
+    at: datetime, name: str, state: str, events: Sequence[str], error_type: str = ""
+) -> PlatformRecord:
+    record: dict[str, Any] = {"name": name, "state": state, "events": list(events)}
+    if error_type:
+        record["errorType"] = error_type
+    return PlatformRecord(at=at, type="platform.extension", level="WARN" if error_type else "INFO", record=record)
 
 
 def platform_logs_dropped(at: datetime, reason: str, records: int, size_bytes: int) -> PlatformRecord:

@@ -9,6 +9,9 @@ the first invocation initialises again within its own time ("suppressed init"). 
 out-of-memory kill every process in the sandbox is ended and the runtime started anew; /tmp stays, memory does not.
 A handler's own exception leaves the environment as it is.
 
+The event is over when the runtime and every extension that takes part have asked for the next one. The caller has its
+answer as soon as the runtime is through; what extensions do after that is of the event's duration, and its limit.
+
 Between events the processes are frozen, after a short grace so that a busy function is not frozen and thawed for
 every event.
 """
@@ -23,17 +26,19 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from paddock.interfaces import Clock, LogSink, Sandbox, SandboxFailed
+from paddock.interfaces import Clock, Ids, LogSink, Sandbox, SandboxFailed
 from paddock.model.environment import EnvironmentState, step
 from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
-from paddock.observe.invocation_log import InitPhase, Measured, billed_ms
+from paddock.observe.invocation_log import InitPhase, Measured
 from paddock.worker import failures
+from paddock.worker.extensions import Extensions, ShutdownLimits
 from paddock.worker.failures import Failure
 from paddock.worker.frames import RESPONSE_BYTES_MAX, FramePort
 from paddock.worker.journal import Journal
+from paddock.worker.outcome import Answered, measured, result_of
 from paddock.worker.runtime_api import HttpPort
-from paddock.worker.variables import variables
+from paddock.worker.variables import of_extensions, variables
 
 log = logging.getLogger("paddock.environment")
 
@@ -52,7 +57,8 @@ MEASURED_RECENTLY_S = 0.05
 class EnvironmentSettings:
     """init_timeout_s: of the init phase. freeze_after_idle_s: the grace. cpu_by_memory: whether memory buys CPU.
 
-    billing_granularity_ms, init_is_billed: how REPORT's billed duration comes about.
+    billing_granularity_ms, init_is_billed: how REPORT's billed duration comes about. shutdown: how long it may take
+    to end.
     """
 
     init_timeout_s: float
@@ -61,6 +67,7 @@ class EnvironmentSettings:
     endpoint_port: int
     billing_granularity_ms: int = 1
     init_is_billed: bool = True
+    shutdown: ShutdownLimits = ShutdownLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +79,6 @@ class RuntimeFacts:
     arn: str
     transport: str
     managed: bool
-
-
-Answer = bytes | Failure
-"""A result from the function (success or its own error, told apart by _Answered) or why there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    body: bytes
-    is_error: bool
 
 
 def _retrieve(task: asyncio.Future[None]) -> None:
@@ -111,6 +108,7 @@ class Environment:
         settings: EnvironmentSettings,
         clock: Clock,
         sink: LogSink,
+        ids: Ids,
         number: int,
         stream_id: str,
         serve: Callable[[HttpPort, Sandbox, FunctionVersion], Awaitable[Callable[[], None]]],
@@ -140,12 +138,22 @@ class Environment:
             runtime_arn=runtime.arn,
         )
         self._frames = FramePort(self)
-        self._http = HttpPort(self, gives_events=runtime.transport == "http")
+        self._extensions = Extensions(
+            sandbox,
+            version,
+            journal=self._journal,
+            clock=clock,
+            ids=ids,
+            lost=self._lost,
+            request_id=lambda: self._request_id,
+        )
+        self._http = HttpPort(self, runtime.transport == "http", self._extensions.handle)
+        self._ending: asyncio.Future[None] | None = None
         self._handed_over: socket.socket | None = None
         self._stop_serving: Callable[[], None] | None = None
         self._first_next: asyncio.Future[Failure | None] | None = None
-        self._end: asyncio.Future[_Answered | Failure] | None = None
-        self._answered: _Answered | Failure | None = None
+        self._end: asyncio.Future[Answered | Failure] | None = None
+        self._answered: Answered | Failure | None = None
         self._current: Invocation | None = None
         self._needs_init = True
         self._loss: Failure | None = None
@@ -214,17 +222,21 @@ class Environment:
             managed=self._runtime.managed,
         )
         settings: dict[str, object] = {"environment": assigned, "handler": self.version.handler}
-        if not self._sandbox.limits_memory:  # the next best: the runtime limits itself before it loads the function
-            settings["data_bytes_max"] = self.version.memory_mb << 20
-        self._frames.assign(settings)
+        data_bytes_max = 0 if self._sandbox.limits_memory else self.version.memory_mb << 20
+        if data_bytes_max:  # the next best: the runtime limits itself before it loads the function
+            settings["data_bytes_max"] = data_bytes_max
         failure: Failure | None
         try:
             async with asyncio.timeout(limit_s):
-                failure = await self._first_next
+                failure = await self._extensions.launch(of_extensions(assigned), data_bytes_max)
+                if failure is None:
+                    self._frames.assign(settings)
+                    failure = await self._first_next or await self._extensions.ready()
         except TimeoutError:
             failure = Failure("timeout", "", b"")
         finally:
             self._first_next = None
+            self._extensions.report()
         took_ms = (self._clock.monotonic() - started) * 1000
         if self._settings.cpu_by_memory:
             self._sandbox.limit_cpu(cpu_quota_us(self.version.memory_mb))
@@ -243,11 +255,13 @@ class Environment:
         status = "timeout" if failure.kind == "timeout" else "error"
         init = InitPhase(duration_ms=took_ms, phase=phase, status=status, error_type=failure.error_type)
         self._journal.init_failed(init, failure)
-        await self._reset()
+        await self._reset("timeout" if failure.kind == "timeout" else "failure")
 
-    async def _reset(self) -> None:
-        """Everything in the sandbox ends; a fresh runtime waits for the next initialisation."""
+    async def _reset(self, reason: str) -> None:
+        """Everything in the sandbox ends; a fresh runtime waits for the next initialisation. reason: for extensions."""
         self._needs_init = True
+        await self._extensions.shut_down(reason, self._settings.shutdown)
+        self._extensions.forget()
         self._frames.close()
         self._http.disconnect()
         if self._settings.cpu_by_memory:  # to end takes time, too, and a fork bomb has used up its share
@@ -291,7 +305,17 @@ class Environment:
             return
         self.state = step(self.state, EnvironmentState.SHUTTING_DOWN)
         self._thaw()
-        self._sandbox.stop()
+        if self._extensions.exist:
+            self._ending = asyncio.ensure_future(self._wind_down())
+        else:
+            self._sandbox.stop()
+
+    async def _wind_down(self) -> None:
+        """The phase SHUTDOWN, then the end, whatever is left of it."""
+        try:
+            await self._extensions.shut_down("spindown", self._settings.shutdown)
+        finally:
+            self._sandbox.stop()
 
     def _gone(self) -> None:
         self._settle(failures.exited(self._request_id, signal.SIGKILL, False))
@@ -301,6 +325,9 @@ class Environment:
         for timer in (self._freeze_timer, self._late_timer):
             if timer is not None:
                 timer.cancel()
+        if self._ending is not None:
+            self._ending.cancel()
+        self._extensions.forget()
         self._journal.close()
         self._frames.close()
         if self._sandbox.channel is not self._handed_over:
@@ -331,7 +358,7 @@ class Environment:
         self._current = invocation
         timeout_s = float(self.version.timeout_s)
         started = self._clock.monotonic()
-        outcome: _Answered | Failure | None = None
+        outcome: Answered | Failure | None = None
         spent_ms = 0.0
         if self._needs_init:
             outcome, spent_ms = await self._initialise_again(timeout_s)
@@ -339,21 +366,42 @@ class Environment:
         self._journal.begin(invocation.request_id, invocation.invoked_arn, invocation.tail)
         if outcome is None:
             outcome = await self._exchange(invocation, max(0.0, timeout_s - spent_ms / 1000))
+        conclusion = self._conclude(invocation, outcome, started, was_initialised)
+        if isinstance(outcome, Failure) or invocation.tail or not self._extensions.are_busy:
+            return await conclusion
+        self._concluding = asyncio.ensure_future(conclusion)  # the caller has waited for what it asked for
         duration_ms = (self._clock.monotonic() - started) * 1000
-        if isinstance(outcome, Failure) and outcome.kind == "timeout":
-            duration_ms = timeout_s * 1000
-        result = self._finish(invocation, outcome, duration_ms)
-        timed_out = isinstance(outcome, Failure) and outcome.kind == "timeout"
+        return result_of(outcome, self.version.version, self._measured(None, duration_ms, self._init_ms), b"")
+
+    async def _conclude(
+        self, invocation: Invocation, outcome: Answered | Failure, started: float, was_initialised: bool
+    ) -> InvocationResult:
+        """From the runtime's answer, or its end, to the end of the event."""
+        failure = outcome if isinstance(outcome, Failure) else None
+        timeout_s = float(self.version.timeout_s)
+        if failure is None and self._extensions.are_busy:
+            failure = await self._extensions_done(timeout_s - (self._clock.monotonic() - started))
+        timed_out = failure is not None and failure.kind == "timeout"
+        duration_ms = timeout_s * 1000 if timed_out else (self._clock.monotonic() - started) * 1000
+        result = self._finish(invocation, outcome, failure, duration_ms)
         if was_initialised and (timed_out or self._needs_init):  # a runtime may also leave after its answer
-            self._recovery = asyncio.ensure_future(self._recover())
+            self._recovery = asyncio.ensure_future(self._recover("timeout" if timed_out else "failure"))
             # As a rule it takes milliseconds, and the next event finds /tmp as it was; nobody waits for a fork bomb.
             await asyncio.wait((self._recovery,), timeout=RECOVERY_GRACE_S)
         else:
             self._event_over()
         return result
 
-    async def _recover(self) -> None:
-        await self._reset()
+    async def _extensions_done(self, limit_s: float) -> Failure | None:
+        """They have what is left of the event's time."""
+        try:
+            async with asyncio.timeout(max(0.0, limit_s)):
+                return await self._extensions.done()
+        except TimeoutError:
+            return failures.timed_out(self._request_id, float(self.version.timeout_s))
+
+    async def _recover(self, reason: str) -> None:
+        await self._reset(reason)
         self._event_over()
 
     def _event_over(self) -> None:
@@ -378,16 +426,17 @@ class Environment:
             return failure, took_ms
         return Failure("init", failure.error_type, failure.payload, failure.cause), took_ms
 
-    async def _exchange(self, invocation: Invocation, limit_s: float) -> _Answered | Failure:
+    async def _exchange(self, invocation: Invocation, limit_s: float) -> Answered | Failure:
         """Give the event to the runtime; its answer, once it has asked for the next event as well."""
         self._answered = None
         loop = asyncio.get_running_loop()
-        end: asyncio.Future[_Answered | Failure] = loop.create_future()
+        end: asyncio.Future[Answered | Failure] = loop.create_future()
         self._end = end
         deadline_ms = int((self._clock.now().timestamp() + limit_s) * 1000)
         self._late_at = loop.time() + limit_s
         if self._late_timer is None or self._late_timer.when() > self._late_at:
             self._arm_lateness(limit_s)
+        self._extensions.invoke(invocation, deadline_ms)
         if self._runtime.transport == "http":
             self._http.invoke(invocation, deadline_ms)
         else:
@@ -413,46 +462,30 @@ class Environment:
         else:
             self._end_with(failures.timed_out(self._request_id, float(self.version.timeout_s)))
 
-    def _end_with(self, outcome: _Answered | Failure) -> None:
+    def _end_with(self, outcome: Answered | Failure) -> None:
         if self._end is not None and not self._end.done():
             self._end.set_result(outcome)
 
-    def _finish(self, invocation: Invocation, outcome: _Answered | Failure, duration_ms: float) -> InvocationResult:
-        failure = outcome if isinstance(outcome, Failure) else None
-        is_error = failure is not None or (isinstance(outcome, _Answered) and outcome.is_error)
-        body = outcome.payload if isinstance(outcome, Failure) else outcome.body
+    def _finish(
+        self, invocation: Invocation, outcome: Answered | Failure, failure: Failure | None, duration_ms: float
+    ) -> InvocationResult:
+        """Its last words in the log. failure: of the runtime, or of an extension after the runtime's answer."""
         init_ms, self._init_ms = self._init_ms, None
-        used_mb = self._memory_used_mb(duration_ms)
-        status, error_type = "success", ""
-        if failure is not None:
-            status = "timeout" if failure.kind == "timeout" else "error"
-            error_type = "" if failure.kind == "timeout" else failure.error_type
-            if failure.error_type == failures.OUT_OF_MEMORY:
-                used_mb = self.version.memory_mb
-        measured = Measured(
-            duration_ms=duration_ms,
-            billed_ms=billed_ms(
-                duration_ms,
-                init_ms if self._settings.init_is_billed else None,
-                granularity_ms=self._settings.billing_granularity_ms,
-            ),
+        report = self._measured(failure, duration_ms, init_ms)
+        produced_bytes = len(outcome.payload if isinstance(outcome, Failure) else outcome.body)
+        tail = self._journal.finish(invocation.request_id, report, failure, produced_bytes)
+        return result_of(outcome, self.version.version, report, tail)
+
+    def _measured(self, failure: Failure | None, duration_ms: float, init_ms: float | None) -> Measured:
+        settings = self._settings
+        return measured(
+            failure,
+            duration_ms,
+            init_ms,
             memory_mb=self.version.memory_mb,
-            memory_used_mb=used_mb,
-            init_ms=init_ms,
-            status=status,
-            error_type=error_type,
-        )
-        tail = self._journal.finish(invocation.request_id, measured, failure, len(body))
-        return InvocationResult(
-            payload=body,
-            executed_version=self.version.version,
-            function_error="Unhandled" if is_error else "",
-            error_type=error_type,
-            log_tail=tail,
-            duration_ms=duration_ms,
-            billed_ms=measured.billed_ms,
-            init_ms=init_ms,
-            memory_used_mb=used_mb,
+            memory_used_mb=self._memory_used_mb(duration_ms),
+            granularity_ms=settings.billing_granularity_ms,
+            init_is_billed=settings.init_is_billed,
         )
 
     def measure_memory(self) -> None:
@@ -478,11 +511,11 @@ class Environment:
 
     def answered(self, request_id: str, body: bytes) -> None:
         if request_id and request_id == self.current_request_id:
-            self._answered = _Answered(body, False)
+            self._answered = Answered(body, False)
 
     def erred(self, request_id: str, body: bytes) -> None:
         if request_id and request_id == self.current_request_id:
-            self._answered = _Answered(body, True)
+            self._answered = Answered(body, True)
 
     def oversized(self, request_id: str) -> None:
         """The event is over when the runtime asks for the next or leaves: several clients leave, and then no event
@@ -532,4 +565,5 @@ class Environment:
         """Whoever waits for the runtime learns that it will not come; an answer that it gave before stays one."""
         if self._first_next is not None and not self._first_next.done():
             self._first_next.set_result(failure)
+        self._extensions.settle(failure)
         self._end_with(self._answered or failure)

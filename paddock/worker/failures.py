@@ -32,13 +32,17 @@ OUT_OF_MEMORY = "Runtime.OutOfMemory"
 TIMED_OUT = "Sandbox.Timedout"
 TOO_LARGE = "Function.ResponseSizeTooLarge"
 INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
+EXTENSION_LAUNCH = "Extension.LaunchError"
+EXTENSION_CRASH = "Extension.Crash"
+EXTENSION_INIT = "Extension.InitError"
+EXTENSION_EXIT = "Extension.ExitError"
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """error_type and the payload for the caller. cause: how the process ended, "" when it did so with status 0.
 
-    kind: exit, timeout, init, oversized; it decides which line the log gets.
+    kind: exit, timeout, init, oversized, extension; it decides which line the log gets.
     """
 
     kind: str
@@ -88,3 +92,15 @@ def no_bootstrap(request_id: str) -> Failure:
     text = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
     payload = _payload(INVALID_ENTRYPOINT, f"RequestId: {request_id} Error: {text}")
     return Failure("init", INVALID_ENTRYPOINT, payload)
+
+
+def extension_failed(request_id: str, error_type: str, cause: str) -> Failure:
+    """An extension did not start, or ended. cause: in words, such as `exit code 1`."""
+    return Failure("extension", error_type, _payload(error_type, f"RequestId: {request_id} Error: {cause}"), cause)
+
+
+def extension_cause(wait_status: int) -> str:
+    """`exit code 1`, `signal: killed`: AWS words it differently from a runtime's end."""
+    if os.WIFSIGNALED(wait_status):
+        return exit_cause(wait_status)
+    return f"exit code {os.waitstatus_to_exitcode(wait_status)}"

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from paddock.interfaces import Clock, LogSink
 from paddock.model.function import FunctionVersion
@@ -131,6 +131,28 @@ class Journal:
             now_ms = invocation_log.epoch_ms(self._clock.now())
             self._emit([LogEvent(now_ms, line) for line in left])
 
+    # -- what extensions write
+
+    def listen(self, fd: int) -> None:
+        """Take over what the environment's extensions print from: their lines stand among the function's."""
+        lines = LineReader()
+
+        def wrote(data: bytes) -> None:
+            now_ms = invocation_log.epoch_ms(self._clock.now())
+            self._emit([LogEvent(now_ms, line) for line in lines.feed(data)])
+
+        os.set_blocking(fd, False)
+        self._pipes[fd] = wrote
+        self._poll.register(fd, select.POLLIN)
+        asyncio.get_running_loop().add_reader(fd, self._read_once, fd)
+
+    def extension(self, name: str, state: str, events: Sequence[str], error_type: str) -> None:
+        """How the initialisation of one of them went."""
+        if self._json:
+            self._record(invocation_log.platform_extension(self._clock.now(), name, state, events, error_type))
+        else:
+            self._text(invocation_log.extension(name, state, events, error_type))
+
     # -- what the platform says
 
     def init_start(self) -> None:
@@ -148,7 +170,7 @@ class Journal:
             self._record(invocation_log.platform_init_runtime_done(now, init))
             self._record(invocation_log.platform_init_report(now, init))
             return
-        if failure.kind == "exit":
+        if failure.kind in ("exit", "extension"):
             self._say_exit("", failure)
         self._text(invocation_log.init_report(init))
 
@@ -180,14 +202,16 @@ class Journal:
         else:
             if failure is not None and failure.kind == "timeout":
                 self._text(invocation_log.timed_out(now, request_id, float(self._version.timeout_s)))
-            elif failure is not None and failure.kind == "exit":
+            elif failure is not None and failure.kind in ("exit", "extension"):
                 self._say_exit(request_id, failure)
             self._text(invocation_log.end(request_id), invocation_log.report(request_id, measured))
         tail, self._tail = self._tail, None
         return tail.content() if tail is not None else b""
 
     def _say_exit(self, request_id: str, failure: Failure) -> None:
-        if failure.cause:
+        if failure.kind == "extension":
+            self._text(invocation_log.extension_failed(request_id, failure.cause, failure.error_type))
+        elif failure.cause:
             self._text(invocation_log.exited(request_id, failure.cause, failure.error_type))
         else:
             self._text(invocation_log.exited_without_reason(request_id, failure.error_type))

@@ -6,6 +6,8 @@
     POST /2018-06-01/runtime/init/error                   202, before the first next
     GET  /2018-06-01/ping                                 pong
 
+What is not the runtime's is passed on to the API of extensions (extensions.py), on the same port.
+
 It listens on 169.254.100.1:9001 inside the environment's own network, so nobody else can reach it. A managed Python
 speaks frames instead; there this API refuses `next`, and answers the rest by the same rules.
 """
@@ -13,7 +15,7 @@ speaks frames instead; there this API refuses `next`, and answers the rest by th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -34,7 +36,7 @@ LIMITS = HttpLimits(
     connections_max=64,
 )
 
-_JSON = (("Content-Type", "application/json"),)
+JSON = (("Content-Type", "application/json"),)
 _TRUNCATED_INIT_BYTES_MAX = 262_144
 
 
@@ -48,18 +50,18 @@ class Holder(RuntimeEvents, Protocol):
     def is_initialising(self) -> bool: ...
 
 
-def _error(status: int, error_type: str, message: str) -> Response:
+def problem(status: int, error_type: str, message: str) -> Response:
     body = msgspec.json.encode({"errorMessage": message, "errorType": error_type})
-    return Response(status=status, headers=_JSON, body=body)
+    return Response(status=status, headers=JSON, body=body)
 
 
-def _accepted() -> Response:
-    return Response(status=202, headers=_JSON, body=b'{"status":"OK"}')
+def accepted() -> Response:
+    return Response(status=202, headers=JSON, body=b'{"status":"OK"}')
 
 
 def _forbidden(step: str) -> Response:
     text = f"State transition from {step} failed for runtime. Error: State transition is not allowed"
-    return _error(403, "InvalidStateTransition", text)
+    return problem(403, "InvalidStateTransition", text)
 
 
 def next_headers(invocation: Invocation, deadline_ms: int) -> tuple[tuple[str, str], ...]:
@@ -79,11 +81,18 @@ def next_headers(invocation: Invocation, deadline_ms: int) -> tuple[tuple[str, s
 class HttpPort:
     """The API of one environment. `invoke` hands the event to whoever asks next.
 
-    gives_events: whether the runtime speaks HTTP at all; a managed one gets its events by frames.
+    gives_events: whether the runtime speaks HTTP at all; a managed one gets its events by frames. others: answers
+    whatever is not of the Runtime API.
     """
 
-    def __init__(self, holder: Holder, gives_events: bool = True) -> None:
+    def __init__(
+        self,
+        holder: Holder,
+        gives_events: bool = True,
+        others: Callable[[IncomingRequest], Awaitable[Response]] | None = None,
+    ) -> None:
         self._holder = holder
+        self._others = others
         self._gives_events = gives_events
         self._event: Response | None = None
         self._arrived = asyncio.Event()
@@ -103,6 +112,8 @@ class HttpPort:
 
     async def handle(self, request: IncomingRequest) -> Response:
         """Answer one request from inside the environment."""
+        if self._others is not None and not request.path.startswith(API):
+            return await self._others(request)
         match (request.method, request.path.removeprefix(API).strip("/").split("/")):
             case ("GET", ["runtime", "invocation", "next"]):
                 return await self._next(request)
@@ -131,7 +142,7 @@ class HttpPort:
             gone.cancel()
             came.cancel()
         if self._event is None or generation != self._generation:
-            return _error(500, "InternalServerError", "Internal Server Error")
+            return problem(500, "InternalServerError", "Internal Server Error")
         return self._event
 
     async def _result(self, request: IncomingRequest, request_id: str, kind: str) -> Response:
@@ -140,25 +151,25 @@ class HttpPort:
 
     async def _read_result(self, request: IncomingRequest, request_id: str, kind: str) -> Response:
         if not request_id or request_id != self._holder.current_request_id:
-            return _error(400, "InvalidRequestID", "Invalid request ID")
+            return problem(400, "InvalidRequestID", "Invalid request ID")
         try:
             body = await request.read(RESPONSE_BYTES_MAX)
         except BodyTooLarge:
             self._holder.oversized(request_id)
             text = f"Exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes)."
-            return _error(413, "RequestEntityTooLarge", text)
+            return problem(413, "RequestEntityTooLarge", text)
         except ConnectionError:
-            return _error(400, "TruncatedHTTPRequest", "HTTP request detected as truncated")
+            return problem(400, "TruncatedHTTPRequest", "HTTP request detected as truncated")
         if request_id != self._holder.current_request_id:
-            return _error(400, "InvalidRequestID", "Invalid request ID")
+            return problem(400, "InvalidRequestID", "Invalid request ID")
         mode = request.headers.get("lambda-runtime-function-response-mode")
         if mode:
-            return _error(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+            return problem(400, "InvalidFunctionResponseMode", "Invalid function response mode")
         if kind == "response":
             self._holder.answered(request_id, body)
         else:
             self._holder.erred(request_id, body)
-        return _accepted()
+        return accepted()
 
     async def _init_error(self, request: IncomingRequest) -> Response:
         try:
@@ -168,4 +179,4 @@ class HttpPort:
         if not self._holder.is_initialising:
             return _forbidden("Ready to InitError")
         self._holder.init_failed(body, request.headers.get("lambda-runtime-function-error-type", "Runtime.Unknown"))
-        return _accepted()
+        return accepted()

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from paddock.model.function import FunctionVersion
 from paddock.worker.sandbox.cell import RUNTIME_ADDRESS, RUNTIME_PORT
+
+_RUNTIME_ONLY = frozenset(
+    """AWS_EXECUTION_ENV AWS_LAMBDA_LOG_GROUP_NAME AWS_LAMBDA_LOG_STREAM_NAME AWS_XRAY_CONTEXT_MISSING
+    AWS_XRAY_DAEMON_ADDRESS LAMBDA_RUNTIME_DIR LAMBDA_TASK_ROOT PWD""".split()
+)
+
+
+def of_extensions(assigned: Mapping[str, str]) -> dict[str, str]:
+    """What extensions find of the function's variables: all but those of the runtime alone."""
+    return {k: v for k, v in assigned.items() if k not in _RUNTIME_ONLY and not k.startswith("_")}
 
 
 def variables(version: FunctionVersion, *, stream: str, endpoint_port: int, managed: bool) -> dict[str, str]:

@@ -336,6 +336,7 @@ class Worker:
             settings=self._settings.environment,
             clock=self._clock,
             sink=self._sink,
+            ids=self._ids,
             number=number,
             stream_id=self._ids.hex(32),
             serve=self._serve,

@@ -5,6 +5,9 @@ then only reaps, reports how the runtime ended, and starts the runtime afresh wh
 memory after a crash or timeout). The second is the runtime: it waits on its channel for code and configuration.
 Only the second ever runs a user's code; the first is not dumpable, holds no privilege and is under the same filter.
 
+Beside the runtime it starts the extensions that layers bring (launch.py), and connects for the server, which is
+outside of the network here, to what an extension listens on.
+
 The order matters, and each line says why it stands where it does:
 cgroup first (so that everything after is charged), namespaces, network (needs the capability), mounts, then the
 host's root is detached, descriptors are closed, identity is given up by entering a prepared user namespace,
@@ -16,6 +19,7 @@ Standard library only, Python 3.9.
 from __future__ import annotations
 
 import array
+import atexit
 import json
 import os
 import resource
@@ -25,7 +29,7 @@ import socket
 import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from paddock.worker.sandbox import egress, linux, userland
+from paddock.worker.sandbox import egress, launch, linux, userland
 from paddock.worker.sandbox.cgroup import Group
 
 RUNTIME_ADDRESS = "169.254.100.1"
@@ -42,6 +46,8 @@ _PROCESSES_MAX = 1024
 # A process that is being forked while its parent is stopped and continued is born with the stop but without the
 # continuation, which the kernel drops where nobody handles it. So whoever continues all does it again a little later.
 _CONTINUE_AGAIN_MS = (5, 50, 500)
+_COMMAND_BYTES_MAX = 131_072  # of a message on the control socket; the largest brings an environment
+_EXTENSIONS = userland.LAYERS + "/extensions"
 
 Runtime = Callable[[int, int, bool], None]
 
@@ -163,16 +169,21 @@ def _tell(control: socket.socket, message: Dict[str, Any], fds: Optional[List[in
 
 
 class _Init:
-    """Pid 1: starts the runtime, reaps every orphan, tells the server how the runtime ended.
+    """Pid 1: starts the runtime and extensions, reaps every orphan, tells the server how they ended.
 
-    Commands from the server, one word each: reset, freeze, thaw. The end of the control socket is the end of us,
-    and with pid 1 the kernel ends everything in the namespace.
+    Commands from the server, one word each: reset, freeze, thaw, terminate and kill (the runtime), or an object:
+
+        {"do": "extensions", "environment": {...}, "data_bytes_max": n}     start what /opt/extensions holds
+        {"do": "connect", "port": n}                                        a connection to that port
+
+    The end of the control socket is the end of us, and with pid 1 the kernel ends everything in the namespace.
     """
 
     def __init__(self, runtime: Runtime, ahead: bool) -> None:
         self._runtime = runtime
         self._ahead = ahead
         self._child = 0
+        self._extensions: Dict[int, str] = {}
         self._continue_again_ms: Tuple[int, ...] = ()
         self._control = socket.socket(fileno=CONTROL_FD)
         self._wake_in, self._wake_out = os.pipe()
@@ -194,7 +205,7 @@ class _Init:
                 self._signal_all(signal.SIGCONT)
             for fd, _ in ready:
                 if fd == CONTROL_FD:
-                    command = self._control.recv(64)
+                    command = self._control.recv(_COMMAND_BYTES_MAX)
                     if not command:
                         os._exit(0)
                     self._obey(command.decode())
@@ -225,6 +236,7 @@ class _Init:
             sys.excepthook(*sys.exc_info())
         finally:
             try:
+                atexit._run_exitfuncs()  # the function's, as at the end of any Python program
                 sys.stdout.flush()
                 sys.stderr.flush()
             finally:
@@ -241,6 +253,9 @@ class _Init:
             if pid == self._child:
                 self._child = 0
                 _tell(self._control, {"event": "exit", "status": status})
+            elif pid in self._extensions:
+                name = self._extensions.pop(pid)
+                _tell(self._control, {"event": "extension", "name": name, "status": status})
 
     def _obey(self, command: str) -> None:
         if command == "reset":
@@ -251,6 +266,37 @@ class _Init:
         elif command == "thaw":
             self._continue_again_ms = _CONTINUE_AGAIN_MS
             self._signal_all(signal.SIGCONT)
+        elif command in ("terminate", "kill"):
+            if self._child:
+                # All of its group: what runs the function may be a child of the process that was started.
+                os.killpg(self._child, signal.SIGTERM if command == "terminate" else signal.SIGKILL)
+        else:
+            message = json.loads(command)
+            if message["do"] == "extensions":
+                self._launch(message["environment"], message["data_bytes_max"])
+            else:
+                self._connect(message["port"])
+
+    def _launch(self, environment: Dict[str, str], data_bytes_max: int) -> None:
+        """Start the extensions; the server gets their names and the end of their output, where there are any."""
+        names = launch.found(_EXTENSIONS)
+        if not names:
+            _tell(self._control, {"event": "extensions", "names": [], "failed": ["", "", ""]})
+            return
+        output_in, output_out = os.pipe2(os.O_CLOEXEC)
+        launched = launch.launch(_EXTENSIONS, names, environment, output_out, data_bytes_max)
+        self._extensions = launched.names
+        told = {"event": "extensions", "names": names, "failed": list(launched[1:])}
+        _tell(self._control, told, [output_in])
+        os.close(output_in)
+        os.close(output_out)
+
+    def _connect(self, port: int) -> None:
+        """A connection to what listens on the port in here, or the number of the error."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+            sock.setblocking(False)  # on loopback it is there at once, or whoever listens is not accepting
+            number = sock.connect_ex((RUNTIME_ADDRESS, port))
+            _tell(self._control, {"event": "connected", "error": number}, [] if number else [sock.fileno()])
 
     def _signal_all(self, number: int) -> None:
         try:
@@ -261,6 +307,7 @@ class _Init:
     def _reset(self) -> None:
         """End every process, then a new runtime from this untouched interpreter, on a new channel."""
         self._child = 0
+        self._extensions = {}
         while True:
             self._signal_all(signal.SIGKILL)
             try:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from paddock.interfaces import SandboxFailed
+from paddock.model.extension import Launched
 from paddock.model.function import FileSystemUse
 from paddock.worker.sandbox.cgroup import cpu_text
 
@@ -122,6 +123,8 @@ class LinuxSandbox:
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._assigned: asyncio.Future[None] = self._loop.create_future()
         self._reset: asyncio.Future[None] | None = None
+        self._launched: asyncio.Future[Launched] | None = None
+        self._connections: deque[asyncio.Future[socket.socket]] = deque()
         self._files: dict[str, int] = {}
         self._version = 0
         self._control: _Packets | None = None
@@ -134,6 +137,7 @@ class LinuxSandbox:
         self.aws_api: socket.socket
         self.on_exit: Callable[[int], None] | None = None
         self.on_gone: Callable[[], None] | None = None
+        self.on_extension_exit: Callable[[str, int], None] | None = None
         self.exit_status: int | None = None
 
     # -- what its holder does
@@ -171,6 +175,32 @@ class LinuxSandbox:
         self._control.send(b"reset")
         await self._reset
 
+    async def launch_extensions(self, environment: Mapping[str, str], data_bytes_max: int = 0) -> Launched:
+        if self._gone or self._control is None:
+            raise SandboxFailed("the sandbox is gone")
+        message = {"do": "extensions", "environment": environment, "data_bytes_max": data_bytes_max}
+        self._launched = self._loop.create_future()
+        self._control.send(json.dumps(message).encode())
+        return await self._launched
+
+    async def connect(self, port: int) -> socket.socket:
+        if self._gone or self._control is None:
+            raise SandboxFailed("the sandbox is gone")
+        asked: asyncio.Future[socket.socket] = self._loop.create_future()
+        self._connections.append(asked)
+        self._control.send(json.dumps({"do": "connect", "port": port}).encode())
+        return await asked
+
+    def terminate(self) -> None:
+        self._say(b"terminate")
+
+    def kill(self) -> None:
+        self._say(b"kill")
+
+    def _say(self, word: bytes) -> None:
+        if self._control is not None:
+            self._control.send(word)
+
     def freeze(self) -> None:
         self._pause(True)
 
@@ -180,8 +210,7 @@ class LinuxSandbox:
     def _pause(self, frozen: bool) -> None:
         file = self._files.get("freeze")
         if file is None:
-            if self._control is not None:
-                self._control.send(b"freeze" if frozen else b"thaw")
+            self._say(b"freeze" if frozen else b"thaw")
             return
         words = ("FROZEN", "THAWED") if self._version == 1 else ("1", "0")
         self._write(file, words[0 if frozen else 1])
@@ -250,12 +279,40 @@ class LinuxSandbox:
             self.exit_status = None
             if self._reset is not None:
                 _settle(self._reset)
+        elif event == "extensions":
+            self._launch_told(message, fds)
+        elif event == "extension":
+            if self.on_extension_exit is not None:
+                self.on_extension_exit(message["name"], message["status"])
+        elif event == "connected":
+            self._connect_told(message["error"], fds)
+
+    def _launch_told(self, message: Message, fds: list[int]) -> None:
+        failed, error_type, reason = message["failed"]
+        output = fds[0] if fds else -1
+        if self._launched is None or self._launched.done():
+            for fd in fds:
+                os.close(fd)
+            return
+        self._launched.set_result(Launched(tuple(message["names"]), output, failed, error_type, reason))
+
+    def _connect_told(self, error: int, fds: list[int]) -> None:
+        """They are answered in the order they were asked for; whoever does not wait any more gets none."""
+        asked = self._connections.popleft()
+        connection = socket.socket(fileno=fds[0]) if fds else None
+        if asked.done():
+            if connection is not None:
+                connection.close()
+        elif connection is None:
+            asked.set_exception(ConnectionRefusedError(error, os.strerror(error)))
+        else:
+            asked.set_result(connection)
 
     def assigned(self) -> None:
         _settle(self._assigned)
 
     def failed(self, reason: str) -> None:
-        for future in (self._ready, self._assigned, self._reset):
+        for future in (self._ready, self._assigned, self._reset, self._launched, *self._connections):
             if future is not None and not future.done():
                 future.set_exception(SandboxFailed(reason))
                 future.exception()  # nobody need be waiting

@@ -8,12 +8,13 @@ import itertools
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from paddock.interfaces import SandboxFailed
+from paddock.model.extension import Launched
 from paddock.model.function import CodeArtifact, FileSystemUse, FunctionVersion
 from paddock.model.invocation import Invocation
 from paddock.model.log import LogEvent, LogStreamRef
@@ -204,6 +205,7 @@ class FakeSandbox:
         self.runtime_api, self.aws_api = socket.socket(), socket.socket()
         self.on_exit: Callable[[int], None] | None = None
         self.on_gone: Callable[[], None] | None = None
+        self.on_extension_exit: Callable[[str, int], None] | None = None
         self.exit_status: int | None = None
         self.calls: list[str] = []
         self.cpu: list[int] = []
@@ -211,6 +213,8 @@ class FakeSandbox:
         self.peak_bytes = 30 << 20
         self.ooms = 0
         self.is_gone = False
+        self.launched = Launched()
+        self.leaves_on_term = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._near: list[socket.socket] = []
         self.channel: socket.socket
@@ -278,6 +282,22 @@ class FakeSandbox:
         self.exit_status = None
         self._boot()
 
+    async def launch_extensions(self, environment: Mapping[str, str], data_bytes_max: int = 0) -> Launched:
+        self.calls.append("launch")
+        self.extensions_environment = dict(environment)
+        return self.launched
+
+    async def connect(self, port: int) -> socket.socket:
+        raise ConnectionRefusedError(111, "nobody listens")
+
+    def terminate(self) -> None:
+        self.calls.append("terminate")
+        if self.leaves_on_term:
+            asyncio.get_running_loop().call_soon(self.exit, 15)
+
+    def kill(self) -> None:
+        self.calls.append("kill")
+
     def freeze(self) -> None:
         self.calls.append("freeze")
 
@@ -332,6 +352,7 @@ async def environment(
         settings=settings,
         clock=clock or FakeClock(),
         sink=sink or KeepingSink(),
+        ids=FakeIds(),
         number=0,
         stream_id="ab" * 16,
         serve=serve_nothing,

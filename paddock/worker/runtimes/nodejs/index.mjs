@@ -86,10 +86,13 @@ function startAgain(settings) {
     command = ["/bin/sh", "-c", `ulimit -d ${limit}; exec "$@"`, "sh", ...command];
   }
   const given = { ...settings, data_bytes_max: undefined };
+  const outlives = () => {}; // it is for the function's process, which gets it, too
+  process.on("SIGTERM", outlives);
   const ended = spawnSync(command[0], command.slice(1), {
     stdio: ["inherit", "inherit", "inherit", channelFd, telemetryFd],
     env: { ...environment, _PADDOCK_SETTINGS: JSON.stringify(given) },
   });
+  process.off("SIGTERM", outlives);
   if (ended.signal) process.kill(process.pid, ended.signal);
   process.exit(ended.status ?? 1);
 }
