@@ -81,8 +81,8 @@ class _Extension:
 
 
 class _Registration(msgspec.Struct):
-    events: list[str] = []
-    configurationKeys: list[str] = []
+    events: Sequence[str] = ()
+    configurationKeys: Sequence[str] = ()
 
 
 def _refused(kind: str, message: str) -> Response:

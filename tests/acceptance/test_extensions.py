@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.calls import until
 from tests.support.server import RunningServer, zipped
+from tests.support.traces import mounts_of, traces
 
 PYTHON = Path("/usr/bin/python3")
 
@@ -47,8 +48,8 @@ def say(*what):
 """
 
 OBSERVER = """
-say("registered", json.dumps(register("INVOKE", "SHUTDOWN")))
 open("/tmp/started", "w").write(str(time.monotonic()))
+say("registered", json.dumps(register("INVOKE", "SHUTDOWN")))
 while True:
     event = following()
     say("event", json.dumps(event))
@@ -374,3 +375,49 @@ while True:
     answers: list[Any] = [server.invoke(name, 0)[0] for _ in range(2)]
     assert set(answers) <= {"x", "xx"}
     assert "xx" in answers or answers == ["x", "x"], "in the same environment, or in a new one while that recovers"
+
+
+# -- the end of everything
+
+
+STUBBORN = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+register("SHUTDOWN")
+following()
+open("/tmp/inside", "w").close()
+time.sleep(60)
+"""
+
+
+def test_a_server_that_stops_gives_them_their_time(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as own:
+        own.create("fn", SOURCE, Layers=[layer(own, {"observer": extension(OBSERVER)})])
+        assert own.invoke("fn")[0]["before"]
+    with RunningServer(tmp_path) as own:
+        text = lines(own, "fn")
+        assert any('"SHUTDOWN"' in line for line in text)
+        assert "observer runtime is gone\n" in text
+
+
+def test_nothing_is_left_when_the_server_is_killed_in_the_middle_of_a_shutdown(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to look into environments")
+    own = RunningServer(tmp_path).start()
+    try:
+        own.create("fn", SOURCE, Layers=[layer(own, {"stubborn": extension(STUBBORN)})])
+        own.invoke("fn")
+        before = traces(own)
+        own.client("lambda").delete_function(FunctionName="fn")
+        until(lambda: any(Path("/proc", str(pid), "root/tmp/inside").exists() for pid, _ in traces(own).processes))
+        own.kill()
+        until(lambda: not before.left())
+        assert own.groups() == []
+        assert mounts_of(own.data_dir) == []
+    finally:
+        own.stop()
+
+
+def test_one_that_ignores_its_shutdown_is_ended(short: RunningServer, name: str) -> None:
+    short.create(name, SOURCE, Layers=[layer(short, {"stubborn": extension(STUBBORN)})])
+    short.invoke(name)
+    until(lambda: environments(short) == 0)
