@@ -146,6 +146,12 @@ def extension(name: str, state: str, events: Sequence[str], error_type: str = ""
     return text + (f"\tError Type: {error_type}\n" if error_type else "\n")
 
 
+def subscription(api: str, name: str, types: Sequence[str]) -> str:
+    """An extension is told what happens. api: Telemetry or Logs."""
+    kinds = ", ".join(kind.capitalize() for kind in types)
+    return f"{api.upper()}\tName: {name}\tState: Subscribed\tTypes: [{kinds}]\n"
+
+
 def _outcome_fields(status: str, error_type: str) -> list[str]:
     fields = []
     if status != SUCCESS:
@@ -250,6 +256,11 @@ def platform_extension(
     if error_type:
         record["errorType"] = error_type
     return PlatformRecord(at=at, type="platform.extension", level="WARN" if error_type else "INFO", record=record)
+
+
+def platform_subscription(at: datetime, api: str, name: str, types: Sequence[str]) -> PlatformRecord:
+    record = {"name": name, "state": "Subscribed", "types": list(types)}
+    return PlatformRecord(at=at, type=f"platform.{api.lower()}Subscription", level="INFO", record=record)
 
 
 def platform_logs_dropped(at: datetime, reason: str, records: int, size_bytes: int) -> PlatformRecord:

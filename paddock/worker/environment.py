@@ -38,6 +38,7 @@ from paddock.worker.frames import RESPONSE_BYTES_MAX, FramePort
 from paddock.worker.journal import Journal
 from paddock.worker.outcome import Answered, measured, result_of
 from paddock.worker.runtime_api import HttpPort
+from paddock.worker.telemetry import Telemetry
 from paddock.worker.variables import of_extensions, variables
 
 log = logging.getLogger("paddock.environment")
@@ -49,6 +50,7 @@ CPU_PERIOD_US = 100_000
 CPU_QUOTA_US_MIN = 1_000
 RESET_TIMEOUT_S = 10.0
 RECOVERY_GRACE_S = 0.25
+DELIVERY_GRACE_S = 0.05
 SHORT_EVENT_MS = 5.0
 MEASURED_RECENTLY_S = 0.05
 
@@ -127,6 +129,7 @@ class Environment:
         self._settings = settings
         self._clock = clock
         self._serve = serve
+        self._telemetry = Telemetry(sandbox, clock)
         self._journal = Journal(
             version,
             output=sandbox.output,
@@ -136,12 +139,14 @@ class Environment:
             stream_id=stream_id,
             runtime_label=runtime.label,
             runtime_arn=runtime.arn,
+            audience=self._telemetry,
         )
         self._frames = FramePort(self)
         self._extensions = Extensions(
             sandbox,
             version,
             journal=self._journal,
+            telemetry=self._telemetry,
             clock=clock,
             ids=ids,
             lost=self._lost,
@@ -291,13 +296,18 @@ class Environment:
         if left_s > 0:
             self._arm_freezing(left_s)
             return
+        if self._telemetry.delays_freezing():
+            self._arm_freezing(DELIVERY_GRACE_S)
+            return
         self._frozen = True
+        self._telemetry.pause()
         self._sandbox.freeze()
 
     def _thaw(self) -> None:
         if self._frozen:
             self._frozen = False
             self._sandbox.thaw()
+            self._telemetry.resume()
 
     def shut_down(self) -> None:
         """End it, whatever it does. Repeats are harmless."""
@@ -379,6 +389,10 @@ class Environment:
         """From the runtime's answer, or its end, to the end of the event."""
         failure = outcome if isinstance(outcome, Failure) else None
         timeout_s = float(self.version.timeout_s)
+        if self._journal.wants_records:
+            done = self._measured(failure, (self._clock.monotonic() - started) * 1000, None)
+            produced_bytes = len(outcome.payload if isinstance(outcome, Failure) else outcome.body)
+            self._journal.runtime_done(invocation.request_id, done, produced_bytes)
         if failure is None and self._extensions.are_busy:
             failure = await self._extensions_done(timeout_s - (self._clock.monotonic() - started))
         timed_out = failure is not None and failure.kind == "timeout"
@@ -472,8 +486,7 @@ class Environment:
         """Its last words in the log. failure: of the runtime, or of an extension after the runtime's answer."""
         init_ms, self._init_ms = self._init_ms, None
         report = self._measured(failure, duration_ms, init_ms)
-        produced_bytes = len(outcome.payload if isinstance(outcome, Failure) else outcome.body)
-        tail = self._journal.finish(invocation.request_id, report, failure, produced_bytes)
+        tail = self._journal.finish(invocation.request_id, report, failure)
         return result_of(outcome, self.version.version, report, tail)
 
     def _measured(self, failure: Failure | None, duration_ms: float, init_ms: float | None) -> Measured:

@@ -7,7 +7,9 @@
 
 External ones are the files of /opt/extensions, each a process beside the runtime that starts before it does. Internal
 ones are threads of the runtime that have registered under a name of their own before the runtime asked for its first
-event. With the initialisation registration ends: from then on the environment waits for all of them together.
+event. PUT /2022-07-01/telemetry and /2020-08-15/logs, which ask for what telemetry.py tells, belong to them, too.
+
+With the initialisation registration ends: from then on the environment waits for all of them together.
 
     launch()      the external ones are started; until each has registered
     ready()       until every one has asked for its first event
@@ -37,6 +39,8 @@ from paddock.worker.failures import Failure
 from paddock.worker.journal import Journal
 from paddock.worker.runtime_api import JSON, accepted, problem
 from paddock.worker.sandbox.launch import EXTENSIONS_MAX
+from paddock.worker.subscription import PATHS, Invalid, parse
+from paddock.worker.telemetry import Telemetry
 
 API = "/2020-01-01/extension/"
 _BODY_BYTES_MAX = 262_144
@@ -100,6 +104,7 @@ class Extensions:
         version: FunctionVersion,
         *,
         journal: Journal,
+        telemetry: Telemetry,
         clock: Clock,
         ids: Ids,
         lost: Callable[[Failure], None],
@@ -108,6 +113,7 @@ class Extensions:
         self._sandbox = sandbox
         self._version = version
         self._journal = journal
+        self._telemetry = telemetry
         self._clock = clock
         self._ids = ids
         self._lost = lost
@@ -130,6 +136,7 @@ class Extensions:
         Raises SandboxFailed.
         """
         self._is_open, self._is_ending = True, False
+        self._telemetry.open()
         if not self._version.layers:
             return None
         launched = await self._sandbox.launch_extensions(environment, data_bytes_max)
@@ -152,9 +159,10 @@ class Extensions:
         return await self._until(lambda: all(one.state is _State.READY for one in self._all.values()))
 
     def report(self) -> None:
-        """Say in the log how each one's initialisation went, whatever came of it."""
+        """Say in the log how each one's initialisation went, whatever came of it; nobody may subscribe any more."""
         for one in self._all.values():
             self._journal.extension(one.name, one.state.value, one.events, one.error_type)
+        self._telemetry.close()
 
     def invoke(self, invocation: Invocation, deadline_ms: int) -> None:
         """Tell those who want to know of it that an event is inside."""
@@ -208,6 +216,7 @@ class Extensions:
             one.arrived.set()
         self._all = {}
         self._is_open = False
+        self._telemetry.forget()
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
@@ -272,6 +281,9 @@ class Extensions:
             case ("POST", "init/error" | "exit/error" as call):
                 found = self.identified(request)
                 return found if isinstance(found, Response) else await self._error(found, request, call)
+            case ("PUT", path) if path in PATHS:
+                found = self.identified(request)
+                return found if isinstance(found, Response) else await self._subscribe(found, request, PATHS[path])
         return Response(status=404, body=b"404 page not found\n")
 
     def identified(self, request: IncomingRequest) -> _Extension | Response:
@@ -378,6 +390,21 @@ class Extensions:
             one.error_type = error_type
             one.fatal = failures.EXTENSION_INIT if call == "init/error" else failures.EXTENSION_EXIT
         return accepted()
+
+    async def _subscribe(self, one: _Extension, request: IncomingRequest, api: str) -> Response:
+        try:
+            subscription = parse(api, await request.read(_BODY_BYTES_MAX))
+        except BodyTooLarge:
+            return problem(413, "RequestEntityTooLarge", "The subscription is too large.")
+        except Invalid as error:
+            return problem(400, "ValidationError", str(error))
+        if not self._telemetry.is_open:
+            return problem(403, f"{api}.NotSupported", f"{api} API subscription is closed already")
+        if self._telemetry.api_of(one.name) not in ("", api):
+            return problem(400, "ValidationError", "an extension uses the Telemetry API or the Logs API, not both")
+        self._telemetry.subscribe(one.name, subscription)
+        self._journal.subscribed(api, one.name, subscription.types)
+        return Response(status=200, headers=JSON, body=b'"OK"')
 
     def _event(self, event: Mapping[str, object]) -> Response:
         headers = (*JSON, ("Lambda-Extension-Event-Identifier", self._ids.uuid()))

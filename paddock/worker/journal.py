@@ -2,7 +2,7 @@
 
 The function writes to two pipes (its output, and AWS's framed records). Both are read as they fill; before the
 platform writes the end of an invocation it empties them, so a line printed before the answer stands before END.
-Nothing here blocks or touches a disk: events go to a LogSink.
+Nothing here blocks or touches a disk: events go to a LogSink, and to the extensions that have subscribed to them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import os
 import select
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from paddock.interfaces import Clock, LogSink
 from paddock.model.function import FunctionVersion
@@ -20,6 +21,7 @@ from paddock.observe import invocation_log
 from paddock.observe.invocation_log import EnvironmentFacts, InitPhase, Measured, PlatformRecord, Tail
 from paddock.observe.output import FrameReader, LineReader
 from paddock.worker.failures import Failure
+from paddock.worker.telemetry import Telemetry, line_record
 
 _READ_BYTES = 65536
 _DRAIN_READS_MAX = 64
@@ -27,7 +29,7 @@ _CLOCK_SKEW_MS_MAX = 3_600_000
 
 
 class Journal:
-    """Owns the two descriptors. `stream` names the log stream, fixed for the environment's life."""
+    """Owns the two descriptors. `stream` names the log stream, for the environment's life. audience: extensions."""
 
     def __init__(
         self,
@@ -40,8 +42,10 @@ class Journal:
         stream_id: str,
         runtime_label: str,
         runtime_arn: str,
+        audience: Telemetry | None = None,
     ) -> None:
         self._version = version
+        self._audience = audience
         self._sink = sink
         self._clock = clock
         shared = version.logging.group not in ("", f"/aws/lambda/{version.name}")
@@ -106,8 +110,23 @@ class Journal:
                 self._read_once(fd)
 
     def _wrote(self, data: bytes) -> None:
-        now_ms = invocation_log.epoch_ms(self._clock.now())
-        self._emit([LogEvent(now_ms, line) for line in self._lines.feed(data) if self._wanted(line, "")])
+        self._print([line for line in self._lines.feed(data) if self._wanted(line, "")])
+
+    def _print(self, lines: list[str], group: str = "function") -> None:
+        """Lines of now. group: function or extension."""
+        now = self._clock.now()
+        now_ms = invocation_log.epoch_ms(now)
+        for line in lines if self._is_heard else ():
+            self._tell(group, now, line)
+        self._emit([LogEvent(now_ms, line) for line in lines])
+
+    @property
+    def _is_heard(self) -> bool:
+        return self._audience is not None and self._audience.is_wanted
+
+    def _tell(self, group: str, at: datetime, line: str) -> None:
+        if self._audience is not None:
+            self._audience.put(group, at, group, line_record(line, self._json))
 
     def _framed(self, data: bytes) -> None:
         now_ms = invocation_log.epoch_ms(self._clock.now())
@@ -118,6 +137,8 @@ class Journal:
                 at_ms = now_ms  # the function's word for the time is only its word
             if self._wanted(framed.message, framed.level):
                 events.append(LogEvent(at_ms, framed.message))
+                if self._is_heard:
+                    self._tell("function", datetime.fromtimestamp(at_ms / 1000, UTC), framed.message)
         self._emit(events)
 
     def _wanted(self, message: str, level: str) -> bool:
@@ -128,8 +149,7 @@ class Journal:
     def _flush_partial(self) -> None:
         left = self._lines.flush()
         if left:
-            now_ms = invocation_log.epoch_ms(self._clock.now())
-            self._emit([LogEvent(now_ms, line) for line in left])
+            self._print(left)
 
     # -- what extensions write
 
@@ -138,8 +158,7 @@ class Journal:
         lines = LineReader()
 
         def wrote(data: bytes) -> None:
-            now_ms = invocation_log.epoch_ms(self._clock.now())
-            self._emit([LogEvent(now_ms, line) for line in lines.feed(data)])
+            self._print(lines.feed(data), "extension")
 
         os.set_blocking(fd, False)
         self._pipes[fd] = wrote
@@ -148,36 +167,44 @@ class Journal:
 
     def extension(self, name: str, state: str, events: Sequence[str], error_type: str) -> None:
         """How the initialisation of one of them went."""
-        if self._json:
+        if self.wants_records:
             self._record(invocation_log.platform_extension(self._clock.now(), name, state, events, error_type))
-        else:
+        if not self._json:
             self._text(invocation_log.extension(name, state, events, error_type))
+
+    def subscribed(self, api: str, name: str, types: Sequence[str]) -> None:
+        """One of them is told what happens from now on. api: Telemetry or Logs."""
+        if self.wants_records:
+            self._record(invocation_log.platform_subscription(self._clock.now(), api, name, types))
+        if not self._json:
+            self._text(invocation_log.subscription(api, name, types))
 
     # -- what the platform says
 
     def init_start(self) -> None:
         facts = self._facts
-        if self._json:
+        if self.wants_records:
             self._record(invocation_log.platform_init_start(self._clock.now(), facts))
-        else:
+        if not self._json:
             self._text(invocation_log.init_start(facts.runtime_version, facts.runtime_version_arn))
 
     def init_failed(self, init: InitPhase, failure: Failure) -> None:
         self._drain()
         self._flush_partial()
         now = self._clock.now()
-        if self._json:
+        if self.wants_records:
             self._record(invocation_log.platform_init_runtime_done(now, init))
             self._record(invocation_log.platform_init_report(now, init))
+        if self._json:
             return
         if failure.kind in ("exit", "extension"):
             self._say_exit("", failure)
         self._text(invocation_log.init_report(init))
 
     def init_done(self, init: InitPhase) -> None:
-        """A successful initialisation: only JSON functions that want DEBUG see it."""
+        """A successful initialisation: only JSON functions that want DEBUG see it, and extensions."""
         self._drain()
-        if self._json:
+        if self.wants_records:
             now = self._clock.now()
             self._record(invocation_log.platform_init_runtime_done(now, init))
             self._record(invocation_log.platform_init_report(now, init))
@@ -185,21 +212,31 @@ class Journal:
     def begin(self, request_id: str, invoked_arn: str, want_tail: bool) -> None:
         self._tail = Tail() if want_tail else None
         version = self._version.version
-        if self._json:
+        if self.wants_records:
             self._record(invocation_log.platform_start(self._clock.now(), request_id, invoked_arn, version))
-        else:
+        if not self._json:
             self._text(invocation_log.start(request_id, version))
 
-    def finish(self, request_id: str, measured: Measured, failure: Failure | None, produced_bytes: int) -> bytes:
+    @property
+    def wants_records(self) -> bool:
+        """Whether anybody sees what the platform says as records: the log of a JSON function, or extensions."""
+        return self._json or self._is_heard
+
+    def runtime_done(self, request_id: str, measured: Measured, produced_bytes: int) -> None:
+        """The runtime is through with the event; its extensions may not be yet. For those who want records."""
+        self._drain()
+        self._flush_partial()
+        now = self._clock.now()
+        self._record(invocation_log.platform_runtime_done(now, request_id, measured, produced_bytes=produced_bytes))
+
+    def finish(self, request_id: str, measured: Measured, failure: Failure | None) -> bytes:
         """END and REPORT, after everything the function wrote. The tail, when one was wanted."""
         self._drain()
         self._flush_partial()
         now = self._clock.now()
-        if self._json:
-            done = invocation_log.platform_runtime_done(now, request_id, measured, produced_bytes=produced_bytes)
-            self._record(done)
+        if self.wants_records:
             self._record(invocation_log.platform_report(now, request_id, measured))
-        else:
+        if not self._json:
             if failure is not None and failure.kind == "timeout":
                 self._text(invocation_log.timed_out(now, request_id, float(self._version.timeout_s)))
             elif failure is not None and failure.kind in ("exit", "extension"):
@@ -217,7 +254,9 @@ class Journal:
             self._text(invocation_log.exited_without_reason(request_id, failure.error_type))
 
     def _record(self, record: PlatformRecord) -> None:
-        if record.passes(self._version.logging.system_level):
+        if self._audience is not None:
+            self._audience.put("platform", record.at, record.type, record.record)
+        if self._json and record.passes(self._version.logging.system_level):
             self._text(record.line())
 
     def _text(self, *messages: str) -> None:

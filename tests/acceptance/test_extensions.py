@@ -16,36 +16,13 @@ from typing import Any
 import pytest
 
 from tests.support.calls import until
+from tests.support.extensions import extension, layer
 from tests.support.server import RunningServer, zipped
 from tests.support.traces import mounts_of, traces
 
 PYTHON = Path("/usr/bin/python3")
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="the extensions of these tests are written in Python")
-
-# An extension's side of the API: register(*events), following() for the next event, say() for the log.
-PRELUDE = """#!/usr/bin/python3
-import http.client, json, os, signal, sys, time
-NAME = os.path.basename(sys.argv[0])
-api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
-ID = {}
-def call(method, path, body=None, headers={}):
-    api.request(method, path, body, {**ID, **headers})
-    answer = api.getresponse()
-    return answer.status, dict(answer.getheaders()), answer.read().decode()
-def register(*events):
-    body = json.dumps({"events": events})
-    status, headers, text = call("POST", "/2020-01-01/extension/register", body, {"Lambda-Extension-Name": NAME})
-    assert status == 200, text
-    ID["Lambda-Extension-Identifier"] = headers["Lambda-Extension-Identifier"]
-    return json.loads(text)
-def following():
-    status, headers, text = call("GET", "/2020-01-01/extension/event/next")
-    assert status == 200, text
-    return json.loads(text)
-def say(*what):
-    print(NAME, *what, flush=True)
-"""
 
 OBSERVER = """
 open("/tmp/started", "w").write(str(time.monotonic()))
@@ -81,19 +58,6 @@ NOW = time.monotonic()
 def handler(event, context):
     return {"before": STARTED is not None and STARTED < NOW, "id": context.aws_request_id}
 """
-
-
-def layer(server: RunningServer, files: dict[str, str | bytes]) -> str:
-    made = server.client("lambda").publish_layer_version(
-        LayerName=f"l-{uuid.uuid4().hex[:8]}",
-        Content={"ZipFile": zipped({f"extensions/{name}": text for name, text in files.items()}, 0o755)},
-    )
-    arn: str = made["LayerVersionArn"]
-    return arn
-
-
-def extension(text: str) -> str:
-    return PRELUDE + text
 
 
 def lines(server: RunningServer, name: str) -> list[str]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import array
 import atexit
+import errno
 import json
 import os
 import resource
@@ -294,8 +295,11 @@ class _Init:
     def _connect(self, port: int) -> None:
         """A connection to what listens on the port in here, or the number of the error."""
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-            sock.setblocking(False)  # on loopback it is there at once, or whoever listens is not accepting
+            sock.setblocking(False)
             number = sock.connect_ex((RUNTIME_ADDRESS, port))
+            if number == errno.EINPROGRESS:  # on loopback it is there when asked again, or nobody is accepting
+                number = sock.connect_ex((RUNTIME_ADDRESS, port))
+                number = 0 if number == errno.EISCONN else number
             _tell(self._control, {"event": "connected", "error": number}, [] if number else [sock.fileno()])
 
     def _signal_all(self, number: int) -> None:

@@ -76,7 +76,7 @@ def test_what_was_printed_before_the_answer_stands_before_the_end() -> None:
         desk.journal.init_done(InitPhase(duration_ms=100))
         desk.journal.begin("r-1", "arn", False)
         desk.prints("one\ntwo\rstill two\n")  # nobody has read yet: finish has to
-        desk.journal.finish("r-1", DONE, None, 2)
+        desk.journal.finish("r-1", DONE, None)
 
     lines = played(act).lines
     assert lines[0] == "INIT_START Runtime Version: python:3.12.1\tRuntime Version ARN: arn:r\n"
@@ -101,7 +101,7 @@ def test_a_line_without_end_is_flushed_at_the_end() -> None:
         desk.prints("half")
         await settle()
         desk.prints(" a line")
-        desk.journal.finish("r-1", DONE, None, 0)
+        desk.journal.finish("r-1", DONE, None)
 
     lines = played(act).lines
     assert lines[1:3] == ["half a line", "END RequestId: r-1\n"]
@@ -112,7 +112,7 @@ def test_more_than_one_read_is_drained() -> None:
         desk.journal.begin("r-1", "arn", False)
         desk.prints(b"x" * 29_999 + b"\n")
         desk.prints(b"y" * 29_999 + b"\n")
-        desk.journal.finish("r-1", DONE, None, 0)
+        desk.journal.finish("r-1", DONE, None)
 
     lines = played(act).lines
     assert [len(line) for line in lines[1:3]] == [30_000, 30_000]
@@ -130,7 +130,7 @@ def test_a_function_that_never_stops_writing_does_not_hold_its_answer_up() -> No
 
         desk.journal._read_once = refilled  # type: ignore[method-assign]
         desk.journal.begin("r-1", "arn", False)
-        desk.journal.finish("r-1", DONE, None, 0)
+        desk.journal.finish("r-1", DONE, None)
         desk.journal._read_once = read_once  # type: ignore[method-assign]
 
     assert [line for line in played(act).lines if line.startswith("END")]
@@ -212,7 +212,8 @@ def test_json_functions_get_records_by_level(level: str, types: list[str]) -> No
         desk.journal.init_start()
         desk.journal.init_done(InitPhase(duration_ms=1.0))
         desk.journal.begin("r-1", "arn:invoked", False)
-        desk.journal.finish("r-1", DONE, None, 17)
+        desk.journal.runtime_done("r-1", DONE, 17)
+        desk.journal.finish("r-1", DONE, None)
 
     lines = played(act, logging=LoggingConfig(format="JSON", system_level=level)).lines
     records = [json.loads(line) for line in lines]
@@ -226,7 +227,8 @@ def test_failures_of_a_json_function_pass_warn() -> None:
         init = InitPhase(duration_ms=1.0, status="error", error_type="Runtime.ExitError")
         desk.journal.init_failed(init, failures.exited("", 256, False))
         failed = Measured(duration_ms=1, billed_ms=1, memory_mb=1, memory_used_mb=1, status="timeout")
-        desk.journal.finish("r-1", failed, failures.timed_out("r-1", 3), 0)
+        desk.journal.runtime_done("r-1", failed, 0)
+        desk.journal.finish("r-1", failed, failures.timed_out("r-1", 3))
 
     lines = played(act, logging=LoggingConfig(format="JSON", system_level="WARN")).lines
     found = [(json.loads(line)["type"], json.loads(line)["record"]["status"]) for line in lines]
@@ -243,9 +245,9 @@ def test_the_lines_of_failures() -> None:
         init = InitPhase(duration_ms=2.0, status="error", error_type="Runtime.ExitError")
         desk.prints("partial")
         desk.journal.init_failed(init, failures.exited("", 256, False))
-        desk.journal.finish("r-1", DONE, failures.timed_out("r-1", 3), 0)
-        desk.journal.finish("r-2", DONE, failures.exited("r-2", 0, False), 0)
-        desk.journal.finish("r-3", DONE, failures.oversized(10), 0)
+        desk.journal.finish("r-1", DONE, failures.timed_out("r-1", 3))
+        desk.journal.finish("r-2", DONE, failures.exited("r-2", 0, False))
+        desk.journal.finish("r-3", DONE, failures.oversized(10))
 
     lines = played(act).lines
     assert lines[0] == "partial"
@@ -265,12 +267,12 @@ def test_the_tail_is_the_last_4096_bytes_from_start_on() -> None:
         await settle()
         desk.journal.begin("r-1", "arn", True)
         desk.prints("inside\n")
-        tails.append(desk.journal.finish("r-1", DONE, None, 0))
+        tails.append(desk.journal.finish("r-1", DONE, None))
         desk.journal.begin("r-2", "arn", True)
         desk.prints("é" * 4000 + "\n")
-        tails.append(desk.journal.finish("r-2", DONE, None, 0))
+        tails.append(desk.journal.finish("r-2", DONE, None))
         desk.journal.begin("r-3", "arn", False)
-        tails.append(desk.journal.finish("r-3", DONE, None, 0))
+        tails.append(desk.journal.finish("r-3", DONE, None))
 
     played(act)
     assert tails[0].startswith(b"START RequestId: r-1 ")
@@ -301,7 +303,7 @@ def test_the_end_of_a_pipe_is_no_error_and_the_platform_may_still_speak() -> Non
         os.close(desk.stdout)
         desk.stdout = os.open(os.devnull, os.O_WRONLY)
         await until(lambda: desk.output not in desk.journal._pipes)
-        desk.journal.finish("r-1", DONE, None, 0)
+        desk.journal.finish("r-1", DONE, None)
 
     assert played(act).lines[:2] == ["bye", "END RequestId: r-1\n"]
 

@@ -521,3 +521,74 @@ def test_what_children_of_pid_1_use_is_added_up() -> None:
     gone = os.open(os.devnull, os.O_RDONLY)
     assert client_module._peak_of_children(gone) == 0
     os.close(gone)
+
+
+# -- extensions, and connections into the network ------------------------------------------------------------------
+
+
+def test_extensions_are_started_and_their_ends_told(played: Play) -> None:
+    async def act(scene: Scene) -> None:
+        sandbox, cell, zygote, control = await scene.one()
+        ended: list[tuple[str, int]] = []
+        sandbox.on_extension_exit = lambda name, status: ended.append((name, status))
+        launching = asyncio.ensure_future(sandbox.launch_extensions({"A": "b"}, 7))
+        assert await control.hear() == {"do": "extensions", "environment": {"A": "b"}, "data_bytes_max": 7}
+        ours, theirs = os.pipe()
+        failed = ["two", "PermissionDenied", "why"]
+        control.say({"event": "extensions", "names": ["one", "two"], "failed": failed}, [ours])
+        os.close(ours)
+        launched = await launching
+        assert launched[:1] + launched[2:] == (("one", "two"), "two", "PermissionDenied", "why")
+        os.write(theirs, b"hello")
+        assert os.read(launched.output, 99) == b"hello"
+        os.close(launched.output)
+        os.close(theirs)
+        control.say({"event": "extension", "name": "one", "status": 256})
+        await until(lambda: ended == [("one", 256)])
+        sandbox.terminate()
+        sandbox.kill()
+        assert [await control.word(), await control.word()] == [b"terminate", b"kill"]
+        sandbox.on_gone = lambda: close_doors(sandbox)
+        waiting = asyncio.ensure_future(sandbox.launch_extensions({}))
+        await control.hear()
+        cell.gone(zygote)
+        with pytest.raises(SandboxFailed):
+            await waiting
+        with pytest.raises(SandboxFailed):
+            await sandbox.launch_extensions({})
+
+    played(act)
+
+
+def test_connections_are_handed_out_in_order_and_to_those_who_wait(played: Play) -> None:
+    async def act(scene: Scene) -> None:
+        sandbox, cell, zygote, control = await scene.one()
+        asked = [asyncio.ensure_future(sandbox.connect(port)) for port in (1, 2, 3)]
+        assert [(await control.hear())["port"] for _ in asked] == [1, 2, 3]
+        asked[0].cancel()
+        await settle()
+        for error in (0, 111):
+            near, far = socket.socketpair()
+            control.say({"event": "connected", "error": error}, [] if error else [near.fileno()])
+            near.close()
+            far.close()  # the first one's: nobody waits for it, and nothing of it stays
+        with pytest.raises(ConnectionRefusedError):
+            await asked[1]
+        near, far = socket.socketpair()
+        control.say({"event": "connected", "error": 0}, [near.fileno()])
+        near.close()
+        connection = await asked[2]
+        far.send(b"x")
+        assert connection.recv(1) == b"x"
+        connection.close()
+        far.close()
+        sandbox.on_gone = lambda: close_doors(sandbox)
+        waiting = asyncio.ensure_future(sandbox.connect(4))
+        await control.hear()
+        cell.gone(zygote)
+        with pytest.raises(SandboxFailed):
+            await waiting
+        with pytest.raises(SandboxFailed):
+            await sandbox.connect(5)
+
+    played(act)
