@@ -142,7 +142,7 @@ class Targets(Protocol):
         """Returns once the target has it durably.
 
         Raises TargetRefused when it never will (absent, not permitted, too large), any ServiceError when a later try
-        may do (throttled, broken).
+        may do (throttled, broken), TargetBusy when it was not tried at all.
         """
 
 
@@ -155,6 +155,10 @@ class TargetRefused(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+class TargetBusy(Exception):
+    """The target has as many events of ours in hand as it should have. This one was not tried: that is no attempt."""
 
 
 class Fleet(Protocol):

@@ -75,7 +75,7 @@ class App:
     async def stop(self) -> None:
         """No new requests; running ones may end; then what they need, in the order of need."""
         await self.server.close(DRAIN_S)
-        await self.bridge.ticker.stop()
+        await self.bridge.stop()
         await self.event_mode.stop()
         try:
             async with asyncio.timeout(DRAIN_S):

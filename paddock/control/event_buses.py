@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from paddock.control import ticks
+from paddock.control.archives import Archives
 from paddock.control.ticks import Planned, Send
 from paddock.interfaces import Clock, Ids, Store, TargetRefused, Tx
 from paddock.model import schedule
@@ -52,8 +53,11 @@ class _Entry(msgspec.Struct):
 class Buses:
     """Call start() before anything else."""
 
-    def __init__(self, *, store: Store, send: Send, clock: Clock, ids: Ids, ticked: Callable[[], None]) -> None:
+    def __init__(
+        self, *, store: Store, send: Send, clock: Clock, ids: Ids, ticked: Callable[[], None], archives: Archives
+    ) -> None:
         """ticked: told when a tick was planned that may be earlier than all others."""
+        self._archives = archives
         self._store = store
         self._send = send
         self._clock = clock
@@ -151,21 +155,33 @@ class Buses:
 
     async def put(self, events: Sequence[PutEvent]) -> None:
         """Returns once everything that they cause is durable."""
-        now = written(self._clock.now())
-        waiting = [
-            (target, sent(rule, target, put.event, now, put.trace))
-            for put in events
-            for rule in self._matching(put)
-            for target in rule.targets
-        ]
-        if not waiting:
+        waiting = [one for put in events for one in self._caused(put)]
+        kept = [row for put in events for row in self._archives.rows_for(put.bus, put.event)]
+        if not waiting and not kept:
             return
 
         def work(tx: Tx) -> None:
             for target, event in waiting:
                 self._send(tx, event, target.delivering)
+            tx.run_many("archived_event_add", kept)
 
         await self._store.write(work)
+
+    def replay(self, tx: Tx, bus: BusKey, events: Sequence[Mapping[str, Any]], rules: frozenset[str]) -> None:
+        """replays.Deliver: what events of an archive cause. Runs in the store's thread."""
+        for event in events:
+            for target, caused in self._caused(PutEvent(bus=bus, event=event), rules):
+                self._send(tx, caused, target.delivering)
+
+    def _caused(self, put: PutEvent, rules: frozenset[str] = frozenset()) -> list[tuple[BusTarget, TargetEvent]]:
+        """For each target of each rule that matches, what it is sent. rules: ARNs of those that count, none for all."""
+        now = written(self._clock.now())
+        return [
+            (target, sent(rule, target, put.event, now, put.trace))
+            for rule in self._matching(put)
+            if not rules or rule.arn in rules
+            for target in rule.targets
+        ]
 
     async def receive(self, sent_event: TargetEvent) -> None:
         """An event whose target is a bus: an entry as PutEvents takes them. Raises TargetRefused.
@@ -198,7 +214,7 @@ class Buses:
         await self.put([PutEvent(bus=(account, region, bus.name), event=event, trace=trace, hopped=HOP in attributes)])
 
     def _matching(self, put: PutEvent) -> Iterable[Rule]:
-        for rule in self._rules.get(put.bus, {}).values():
+        for rule in list(self._rules.get(put.bus, {}).values()):
             pattern = self._patterns.get(rule.key)
             if rule.enabled and pattern is not None and pattern.matches(put.event):
                 yield replace(rule, targets=_first_hops(rule.targets)) if put.hopped else rule

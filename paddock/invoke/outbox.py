@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from paddock.interfaces import Clock, Ids, Queue, TargetRefused, Targets, Tx
+from paddock.interfaces import Clock, Ids, Queue, TargetBusy, TargetRefused, Targets, Tx
 from paddock.invoke.consumer import Consumer, log
 from paddock.model.delivery import Delivery, TargetEvent
 from paddock.model.errors import ServiceError
@@ -22,22 +22,28 @@ from paddock.model.errors import ServiceError
 TOPIC = "outbox"
 HANDS_MAX = 64
 BACKOFF_S_FIRST, BACKOFF_S_MAX = 1.0, 300.0
+BUSY_S_MAX = 16.0
 JITTER_DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """attempts_max: sends in all. age_s_max: no send begins later than that after the put. EventBridge's defaults."""
+    """attempts_max: sends in all. age_s_max: no send begins later than that after the put. EventBridge's defaults.
+
+    delays_s: how long to wait after the first, the second, ... failure; after those, and without any, ever longer.
+    """
 
     attempts_max: int = 186
     age_s_max: float = 86_400.0
+    delays_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
     """Where an event goes that could not be sent, as it was unless body says what to send instead.
 
-    target_arn: a queue or a topic. attributes: sent beside ERROR_CODE, ERROR_MESSAGE and the like.
+    target_arn: a queue or a topic. attributes: sent beside ERROR_CODE, ERROR_MESSAGE and the like, or, when they have
+    their names, instead.
     """
 
     target_arn: str
@@ -47,11 +53,12 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
-    """What waits in the queue: an event with what to do about it."""
+    """What waits in the queue: an event with what to do about it. waited: how often its target was busy."""
 
     event: TargetEvent
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     dead_letter: DeadLetter | None = None
+    waited: int = 0
 
 
 class Outbox:
@@ -93,22 +100,46 @@ class Outbox:
             await self._targets.send(parcel.event)
         except TargetRefused as refused:
             await self._give_up(delivery, parcel, refused.code, refused.message)
+        except TargetBusy:
+            await self._later(delivery, parcel)
         except (ServiceError, OSError) as error:
             await self._again(delivery, parcel, error)
         else:
             await self._queue.ack([delivery])
 
     async def _again(self, delivery: Delivery, parcel: Parcel, error: ServiceError | OSError) -> None:
-        age_s = (self._clock.now() - delivery.put_at).total_seconds()
-        chance = int(self._ids.hex(JITTER_DIGITS), 16) / 16**JITTER_DIGITS
-        delay_s = backoff_s(delivery.attempts, chance)
-        if delivery.attempts >= parcel.policy.attempts_max or age_s + delay_s > parcel.policy.age_s_max:
+        attempts, policy = delivery.attempts - parcel.waited, parcel.policy
+        delay_s = backoff_s(attempts, self._chance())
+        if attempts <= len(policy.delays_s):
+            delay_s = policy.delays_s[attempts - 1]
+        exhausted = ""
+        if attempts >= policy.attempts_max:
+            exhausted = "MaximumRetryAttempts"
+        elif self._age_s(delivery) + delay_s > policy.age_s_max:
+            exhausted = "MaximumEventAgeInSeconds"
+        if exhausted:
             code = error.code if isinstance(error, ServiceError) else "InternalError"
-            await self._give_up(delivery, parcel, code, str(error))
+            await self._give_up(delivery, parcel, code, str(error), exhausted)
         else:
             await self._queue.retry(delivery, delay_s)
 
-    async def _give_up(self, delivery: Delivery, parcel: Parcel, code: str, message: str) -> None:
+    async def _later(self, delivery: Delivery, parcel: Parcel) -> None:
+        """Not tried, so not counted; but it grows older."""
+        delay_s = min(BUSY_S_MAX, backoff_s(parcel.waited + 1, self._chance()))
+        if self._age_s(delivery) + delay_s > parcel.policy.age_s_max:
+            await self._give_up(delivery, parcel, "TargetBusy", "never tried", "MaximumEventAgeInSeconds")
+            return
+        body = msgspec.msgpack.encode(replace(parcel, waited=parcel.waited + 1))
+        await self._queue.retry(delivery, delay_s, body)
+
+    def _age_s(self, delivery: Delivery) -> float:
+        return (self._clock.now() - delivery.put_at).total_seconds()
+
+    def _chance(self) -> float:
+        digits = self._ids.hex(JITTER_DIGITS)
+        return int(digits, 16) / float(16**JITTER_DIGITS)
+
+    async def _give_up(self, delivery: Delivery, parcel: Parcel, code: str, message: str, exhausted: str = "") -> None:
         event, letter = parcel.event, parcel.dead_letter
         if letter is None:
             self.lost += 1
@@ -118,7 +149,8 @@ class Outbox:
         attributes = {
             "ERROR_CODE": code,
             "ERROR_MESSAGE": message,
-            "RETRY_ATTEMPTS": str(delivery.attempts - 1),
+            "EXHAUSTED_RETRY_CONDITION": exhausted,
+            "RETRY_ATTEMPTS": str(max(0, delivery.attempts - parcel.waited - 1)),
             "TARGET_ARN": event.target_arn,
             **letter.attributes,
         }

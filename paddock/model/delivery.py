@@ -32,7 +32,8 @@ class TargetEvent:
     body: what the target gets, as bytes: a function's event, a queue's or topic's message, a bus's entry (PutEvents).
     principal, source_arn, source_account: the sending service ("s3.amazonaws.com") and for what it sends (a bucket, a
     rule): the target's resource policy is asked with these. role_arn: set instead when a role is assumed to send.
-    attributes: what one kind of target alone understands (MessageGroupId, Subject, AWSTraceHeader, ...).
+    attributes: what one kind of target alone understands (MessageGroupId, Subject, AWSTraceHeader, ...);
+    MessageAttributes are those of a topic's message, as JSON: name -> {Type, Value}.
     """
 
     target_arn: str

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.calls import TOOLBOX
 from tests.support.server import RunningServer
+from tests.support.terraform import Terraform, ready
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +42,9 @@ def tool(server: RunningServer, name: str) -> Callable[..., tuple[Any, dict[str,
         return server.invoke(name, {"do": do}, **options)
 
     return call
+
+
+@pytest.fixture
+def terraform(tmp_path: Path, server: RunningServer) -> Terraform:
+    """Terraform in the test's own directory."""
+    return ready(tmp_path, server.endpoint)

@@ -107,6 +107,7 @@ MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {
         "_run_one",
     ): "what a work raises belongs to its caller, not to the writer's thread",
     ("paddock/control/catalogue.py", "_prepare"): "a function that stayed Pending for ever would hang its waiters",
+    ("paddock/control/replays.py", "_loop"): "what keeps one share from being replayed must not end all replays",
     ("paddock/event_sources/poller.py", "_lane"): "a defect in a source must not end its mapping for good",
     ("paddock/event_sources/schedule.py", "_loop"): "what keeps one share from firing must not stop time for the next",
     ("paddock/front/app.py", "handle"): "the one place that renders errors, defects of ours too",

@@ -90,3 +90,52 @@ SELECT min(due_us) AS due_us FROM ticks;
 
 -- name: ticks_count
 SELECT count(*) AS count FROM ticks WHERE due_us <= :now_us;
+
+-- name: event_archives_all
+-- Read once at start.
+SELECT document FROM event_archives ORDER BY account, region, name;
+
+-- name: event_archive_put
+INSERT INTO event_archives (account, region, name, document) VALUES (:account, :region, :name, :document)
+ON CONFLICT (account, region, name) DO UPDATE SET document = excluded.document;
+
+-- name: event_archive_delete
+DELETE FROM event_archives WHERE account = :account AND region = :region AND name = :name;
+
+-- name: archived_event_add
+INSERT INTO archived_events (account, region, archive, time_us, put_us, event)
+VALUES (:account, :region, :archive, :time_us, :put_us, :event);
+
+-- name: archived_events_page
+-- Between two moments, after one event, by the order of their time.
+SELECT id, time_us, event FROM archived_events
+WHERE account = :account AND region = :region AND archive = :archive AND time_us >= :start_us AND time_us <= :end_us
+  AND (time_us, id) > (:at_us, :at_id)
+ORDER BY time_us, id LIMIT :count;
+
+-- name: archived_events_size
+SELECT count(*) AS events, sum(length(event)) AS bytes FROM archived_events
+WHERE account = :account AND region = :region AND archive = :archive;
+
+-- name: archived_events_delete
+DELETE FROM archived_events WHERE account = :account AND region = :region AND archive = :archive;
+
+-- name: archived_events_expire
+-- So many of those that are kept since before a moment.
+DELETE FROM archived_events WHERE id IN (
+    SELECT id FROM archived_events
+    WHERE account = :account AND region = :region AND archive = :archive AND put_us < :before_us LIMIT :count
+);
+
+-- name: event_replays_all
+SELECT document FROM event_replays ORDER BY account, region, name;
+
+-- name: event_replay_get
+SELECT document FROM event_replays WHERE account = :account AND region = :region AND name = :name;
+
+-- name: event_replay_put
+INSERT INTO event_replays (account, region, name, document) VALUES (:account, :region, :name, :document)
+ON CONFLICT (account, region, name) DO UPDATE SET document = excluded.document;
+
+-- name: event_replay_delete
+DELETE FROM event_replays WHERE account = :account AND region = :region AND name = :name;

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from paddock.control.archives import Archives
 from paddock.control.event_buses import Buses
+from paddock.control.replays import Replays
 from paddock.interfaces import Clock, Ids
 from paddock.model.errors import ClientError, ServiceError
 from paddock.model.event_bus import DEFAULT_BUS, EventBus, Rule, bus_arn
@@ -23,6 +25,8 @@ TAGS_MAX = 50
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     buses: Buses
+    archives: Archives
+    replays: Replays
     clock: Clock
     ids: Ids
 

@@ -36,6 +36,7 @@ class Put(Protocol):
         *,
         policy: RetryPolicy | None = None,
         dead_letter: DeadLetter | None = None,
+        group: str | None = None,
     ) -> None: ...
 
 

@@ -14,6 +14,8 @@ import msgspec
 from paddock.invoke.outbox import DeadLetter, RetryPolicy
 from paddock.model.delivery import TargetEvent
 from paddock.model.event_pattern import read_json
+from paddock.services.sns import delivery_policy
+from paddock.services.sns.delivery_policy import DeliveryPolicy
 from paddock.services.sns.desk import Desk
 from paddock.services.sns.nouns import HTTP, HTTPS, LAMBDA, Subscription, Topic
 
@@ -22,8 +24,11 @@ VERSION = "2010-03-31"
 URL = "url"
 """The attribute that marks an event for an HTTP subscriber: where it goes."""
 
-BY_HTTP = RetryPolicy(attempts_max=4, age_s_max=3_600.0)
-"""As AWS's default delivery policy: three retries."""
+INSIDE = RetryPolicy(attempts_max=100_015, age_s_max=23 * 86_400.0)
+"""For functions and queues, as AWS tries those: so long, and so often at most."""
+
+LETTER_ATTRIBUTES_MAX = 10
+WHY_GIVEN_UP = ("ERROR_CODE", "ERROR_MESSAGE", "EXHAUSTED_RETRY_CONDITION", "RETRY_ATTEMPTS", "TARGET_ARN")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +83,32 @@ def _filterable(attributes: Mapping[str, Mapping[str, str]]) -> Any:
     return document
 
 
-def event_of(
-    desk: Desk, topic: Topic, subscription: Subscription, message: Message
-) -> tuple[TargetEvent, RetryPolicy | None]:
-    """The message on its way to a subscriber."""
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """The message on its way to a subscriber. group: what it may hold up, None for all of its topic."""
+
+    event: TargetEvent
+    policy: RetryPolicy = INSIDE
+    letter: DeadLetter | None = None
+    group: str | None = None
+
+
+def policy_of(desk: Desk, subscription: Subscription) -> DeliveryPolicy:
+    topic = desk.topics.get(subscription.topic)
+    given = topic.attributes.get("DeliveryPolicy", "") if topic is not None else ""
+    return delivery_policy.effective(given, subscription.attributes.get("DeliveryPolicy", ""))
+
+
+def parcel_of(desk: Desk, topic: Topic, subscription: Subscription, message: Message) -> Parcel:
     text = message.for_protocol(subscription.protocol)
     attributes = {"AWSTraceHeader": message.trace_id} if message.trace_id else {}
-    target, policy = subscription.endpoint, None
+    target, policy, group = subscription.endpoint, INSIDE, None
     if subscription.protocol == LAMBDA:
         body = _record(desk, topic, subscription, message, text)
     elif subscription.raw:
         body = text.encode()
-        attributes |= {"MessageAttributes": msgspec.json.encode(message.attributes).decode()}
+        if message.attributes:
+            attributes |= {"MessageAttributes": msgspec.json.encode(message.attributes).decode()}
     else:
         body = msgspec.json.encode(_notification(desk, topic, subscription, message, text))
     if subscription.protocol in (HTTP, HTTPS):
@@ -99,14 +118,18 @@ def event_of(
                        "x-amz-sns-subscription-arn": subscription.arn}  # fmt: skip
         if subscription.raw:
             attributes["x-amz-sns-rawdelivery"] = "true"
-        policy = BY_HTTP
-    elif topic.fifo:
-        attributes |= {"MessageGroupId": message.group_id, "MessageDeduplicationId": message.deduplication_id}
+        delivering = policy_of(desk, subscription)
+        attributes["Content-Type"] = delivering.content_type
+        policy, group = delivering.as_retry_policy(), subscription.arn
+    elif topic.fifo or message.group_id:
+        attributes["MessageGroupId"] = message.group_id
+        if target.endswith(".fifo"):
+            attributes["MessageDeduplicationId"] = message.deduplication_id
     event = TargetEvent(
         target_arn=target, body=body, principal=PRINCIPAL, source_arn=topic.arn, source_account=topic.account,
         attributes=attributes,
     )  # fmt: skip
-    return event, policy
+    return Parcel(event=event, policy=policy, letter=_letter_of(subscription, message), group=group)
 
 
 def _record(desk: Desk, topic: Topic, subscription: Subscription, message: Message, text: str) -> bytes:
@@ -190,7 +213,22 @@ def attributes_of(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
     return shown
 
 
-def dead_letter_of(subscription: Subscription) -> DeadLetter | None:
-    """Where what could not be delivered goes (RedrivePolicy)."""
+def _letter_of(subscription: Subscription, message: Message) -> DeadLetter | None:
+    """Where what could not be delivered goes (RedrivePolicy): the text as the subscriber would have got it.
+
+    A raw message keeps its attributes, if a queue takes so many, even where no room is left for why it was given up.
+    """
     arn = subscription.dead_letter_arn
-    return DeadLetter(target_arn=arn) if arn else None
+    if not arn:
+        return None
+    attributes: dict[str, str] = {}
+    if arn.endswith(".fifo"):
+        attributes |= {
+            "MessageGroupId": message.group_id or subscription.arn.rpartition(":")[2],
+            "MessageDeduplicationId": message.deduplication_id or message.id,
+        }
+    if subscription.raw and 0 < len(message.attributes) <= LETTER_ATTRIBUTES_MAX:
+        attributes["MessageAttributes"] = msgspec.json.encode(message.attributes).decode()
+        if len(message.attributes) + len(WHY_GIVEN_UP) > LETTER_ATTRIBUTES_MAX:
+            attributes |= dict.fromkeys(WHY_GIVEN_UP, "")
+    return DeadLetter(target_arn=arn, attributes=attributes)

@@ -12,7 +12,7 @@ from paddock.interfaces import Tx
 from paddock.model.errors import ClientError, NotYet, ServiceError
 from paddock.services.service import Call, Params
 from paddock.services.sns.desk import Desk, invalid
-from paddock.services.sns.messages import Message, attributes_of, dead_letter_of, event_of, selects
+from paddock.services.sns.messages import Message, attributes_of, parcel_of, selects
 from paddock.services.sns.nouns import Topic
 
 MESSAGE_BYTES_MAX = 262_144
@@ -138,8 +138,8 @@ async def deliver(desk: Desk, topic: Topic, message: Message) -> dict[str, Any]:
             shown["SequenceNumber"] = message.sequence
         for subscription in desk.of_topic(topic.arn):
             if not subscription.token and selects(subscription, message):
-                event, policy = event_of(desk, topic, subscription, message)
-                desk.outbox(tx, event, policy=policy, dead_letter=dead_letter_of(subscription))
+                parcel = parcel_of(desk, topic, subscription, message)
+                desk.outbox(tx, parcel.event, policy=parcel.policy, dead_letter=parcel.letter, group=parcel.group)
         return shown
 
     try:

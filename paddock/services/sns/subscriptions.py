@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from paddock.model.errors import ClientError, NotYet
 from paddock.model.event_pattern import InvalidPattern, compile_pattern
 from paddock.services.service import Call
-from paddock.services.sns import messages
+from paddock.services.sns import delivery_policy, messages
 from paddock.services.sns.desk import Desk, check_json, invalid, not_found, page
 from paddock.services.sns.nouns import HTTP, HTTPS, LAMBDA, PROTOCOLS, SQS, Subscription, Topic
 
-SETTABLE = frozenset({"FilterPolicy", "FilterPolicyScope", "RawMessageDelivery", "RedrivePolicy"})
-"""Attributes that are honoured; DeliveryPolicy, ReplayPolicy and SubscriptionRoleArn are refused."""
+SETTABLE = frozenset({"DeliveryPolicy", "FilterPolicy", "FilterPolicyScope", "RawMessageDelivery", "RedrivePolicy"})
+"""Attributes that are honoured; ReplayPolicy and SubscriptionRoleArn are refused."""
 
 TOKEN_DIGITS = 128
 _ENDPOINTS = {
@@ -48,7 +48,10 @@ async def subscribe(desk: Desk, call: Call) -> dict[str, Any]:
         )  # fmt: skip
     if subscription.token:
         event = messages.confirmation(desk, topic, subscription, desk.clock.now())
-        await desk.keep_subscription(subscription, lambda tx: desk.outbox(tx, event, policy=messages.BY_HTTP))
+        policy = messages.policy_of(desk, subscription).as_retry_policy()
+        await desk.keep_subscription(
+            subscription, lambda tx: desk.outbox(tx, event, policy=policy, group=subscription.arn)
+        )
     elif same is None:
         await desk.keep_subscription(subscription)
     pending = subscription.token and not params.get("ReturnSubscriptionArn")
@@ -66,6 +69,8 @@ def _check_endpoint(topic: Topic, protocol: str, endpoint: str) -> None:
             raise invalid("Endpoint must match the specified protocol")
     elif _ENDPOINTS[protocol].match(endpoint) is None:
         raise invalid(f"{protocol.upper() if protocol == SQS else 'Lambda'} endpoint ARN")
+    if endpoint.endswith(".fifo") and protocol == SQS and not topic.fifo:
+        raise invalid("Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics")
     if topic.fifo and protocol != SQS:
         raise invalid(f"Invalid protocol type: {protocol}")
 
@@ -84,6 +89,8 @@ def _check(name: str, value: str) -> None:
                 compile_pattern(value)
             except InvalidPattern as error:
                 raise invalid(f"FilterPolicy: {error}") from error
+    if name == "DeliveryPolicy" and value:
+        delivery_policy.check_subscription(value)
     if name == "FilterPolicyScope" and value not in ("MessageAttributes", "MessageBody"):
         raise invalid(f"FilterPolicyScope: Invalid value [{value}]. Please use either MessageBody or MessageAttributes")
     if name == "RawMessageDelivery" and value.lower() not in ("true", "false"):
@@ -137,6 +144,11 @@ async def get_subscription_attributes(desk: Desk, call: Call) -> dict[str, Any]:
     }  # fmt: skip
     if found.attributes.get("FilterPolicy"):
         shown.setdefault("FilterPolicyScope", "MessageAttributes")
+    if found.protocol in (HTTP, HTTPS):
+        topic = desk.topics.get(found.topic)
+        of_topic = topic.attributes.get("DeliveryPolicy", "") if topic is not None else ""
+        own = found.attributes.get("DeliveryPolicy", "")
+        shown["EffectiveDeliveryPolicy"] = delivery_policy.subscription_view(of_topic, own)
     return {"Attributes": {name: value for name, value in shown.items() if value}}
 
 

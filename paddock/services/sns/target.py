@@ -8,7 +8,9 @@ from paddock.interfaces import TargetRefused
 from paddock.model.delivery import TargetEvent
 from paddock.model.errors import ServiceError
 from paddock.model.permission import Asker, Decision
+from paddock.services.sns.delivery_policy import PLAIN_TEXT
 from paddock.services.sns.desk import Desk
+from paddock.services.sns.lines import Lines
 from paddock.services.sns.messages import URL
 from paddock.services.sns.nouns import Topic
 from paddock.services.sns.publishing import deliver, message_of
@@ -24,6 +26,7 @@ class SnsTarget:
     def __init__(self, desk: Desk, post: Post) -> None:
         self._desk = desk
         self._post = post
+        self._lines = Lines()
 
     def check(self, event: TargetEvent) -> None:
         """Raises TargetRefused when the topic is not there or does not let the event's source in."""
@@ -41,12 +44,15 @@ class SnsTarget:
         await deliver(self._desk, topic, message_of(self._desk, topic, params, trace_id))
 
     def _topic(self, event: TargetEvent) -> Topic:
-        """Raises TargetRefused when it is not there or its policy does not let the event in."""
+        """Raises TargetRefused when it is not there or its policy does not let the event in.
+
+        What a role sends (a function's destination, a schedule) is the role's affair, as on AWS.
+        """
         desk = self._desk
         topic = desk.topics.get(event.target_arn)
         if topic is None:
             raise TargetRefused("NotFound", "Topic does not exist")
-        if event.principal:
+        if event.principal and not event.role_arn:
             asker = Asker(service=event.principal, source_arn=event.source_arn, source_account=event.source_account)
             if desk.decide(topic, asker, "sns:Publish") is not Decision.ALLOWED:
                 raise TargetRefused(
@@ -56,10 +62,15 @@ class SnsTarget:
 
     async def _by_http(self, event: TargetEvent) -> None:
         """A subscriber that refuses will not be asked again; one that is broken or away will."""
+        with self._lines.line_to(event.target_arn) as line:
+            await self._posted(event)
+            line.works()
+
+    async def _posted(self, event: TargetEvent) -> None:
         url = event.attributes[URL]
         headers = {name: value for name, value in event.attributes.items() if name.startswith("x-amz-sns-")}
         headers |= {
-            "Content-Type": "text/plain; charset=UTF-8",
+            "Content-Type": event.attributes.get("Content-Type", PLAIN_TEXT),
             "User-Agent": "Amazon Simple Notification Service Agent",
         }
         try:

@@ -10,14 +10,20 @@ from typing import Any
 from paddock.interfaces import Tx
 from paddock.model.errors import ClientError, NotYet
 from paddock.services.service import Call
+from paddock.services.sns import delivery_policy
 from paddock.services.sns.desk import Desk, check_arn, check_policy, invalid, page
 from paddock.services.sns.nouns import Topic, dump, load
 
 TAGS_MAX = 50
+SAMPLE_RATE = "SuccessFeedbackSampleRate"
+"""What the attributes end with that say how many deliveries are logged: of none, as Terraform asks, nothing is."""
+
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,256}\Z|[A-Za-z0-9_-]{1,251}\.fifo\Z")
 
-SETTABLE = frozenset({"DisplayName", "Policy", "ContentBasedDeduplication", "SignatureVersion", "FifoTopic"})
-"""Attributes that are honoured; DeliveryPolicy, KmsMasterKeyId, TracingConfig and their kin are refused."""
+SETTABLE = frozenset(
+    {"DisplayName", "Policy", "DeliveryPolicy", "ContentBasedDeduplication", "SignatureVersion", "FifoTopic"}
+)
+"""Attributes that are honoured; KmsMasterKeyId, TracingConfig and their kin are refused."""
 
 ACTIONS = ("Publish", "Subscribe", "GetTopicAttributes", "SetTopicAttributes", "AddPermission", "RemovePermission",
            "DeleteTopic", "ListSubscriptionsByTopic")  # fmt: skip
@@ -71,11 +77,13 @@ async def create_topic(desk: Desk, call: Call) -> dict[str, Any]:
 def _check(name: str, value: str) -> None:
     """Raises InvalidParameter; NotYet for an attribute that is not honoured."""
     if name not in SETTABLE:
-        if not value:
+        if not value or (name.endswith(SAMPLE_RATE) and value == "0"):
             return
         raise NotYet(f"The topic attribute {name} is not supported yet.")
     if name == "Policy":
         check_policy(value)
+    if name == "DeliveryPolicy" and value:
+        delivery_policy.check_topic(value)
     if name == "SignatureVersion" and value not in ("1", "2"):
         raise invalid("SignatureVersion")
     if name in ("ContentBasedDeduplication", "FifoTopic") and value.lower() not in ("true", "false"):
@@ -107,7 +115,8 @@ async def get_topic_attributes(desk: Desk, call: Call) -> dict[str, Any]:
     shown = {
         "TopicArn": topic.arn, "Owner": topic.account, "DisplayName": "",
         "SubscriptionsConfirmed": str(len(subscriptions) - pending), "SubscriptionsPending": str(pending),
-        "SubscriptionsDeleted": "0", **topic.attributes,
+        "SubscriptionsDeleted": "0", **{name: value for name, value in topic.attributes.items() if value},
+        "EffectiveDeliveryPolicy": delivery_policy.topic_view(topic.attributes.get("DeliveryPolicy", "")),
     }  # fmt: skip
     if topic.fifo:
         shown = {"ContentBasedDeduplication": "false", **shown, "FifoTopic": "true"}

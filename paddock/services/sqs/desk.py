@@ -7,6 +7,7 @@ message a new receipt and hides it. A long poll sleeps until something is sent t
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -130,12 +131,22 @@ def _entry(event: TargetEvent) -> dict[str, Any]:
             entry[name] = value
         elif name in SYSTEM_ATTRIBUTES:
             entry["MessageSystemAttributes"] = {name: {"DataType": "String", "StringValue": value}}
+        elif name == "MessageAttributes":
+            attributes |= {each: _as_given(one) for each, one in msgspec.json.decode(value).items()}
         elif value:
             kind = "Number" if name in NUMBER_ATTRIBUTES else "String"
             attributes[name] = {"DataType": kind, "StringValue": value}
     if attributes:
         entry["MessageAttributes"] = attributes
     return entry
+
+
+def _as_given(attribute: Mapping[str, str]) -> dict[str, Any]:
+    """An attribute of a message of a topic as SendMessage takes it."""
+    kind, value = attribute["Type"], attribute["Value"]
+    if kind.partition(".")[0] == "Binary":
+        return {"DataType": kind, "BinaryValue": base64.b64decode(value)}
+    return {"DataType": kind, "StringValue": value}
 
 
 def changed(queue: Queue, attributes: Mapping[str, str], now_s: int) -> Queue:

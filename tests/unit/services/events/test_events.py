@@ -14,7 +14,9 @@ import pytest
 
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.control import ticks
+from paddock.control.archives import Archives
 from paddock.control.event_buses import Buses
+from paddock.control.replays import Replays
 from paddock.interfaces import TargetRefused, Tx
 from paddock.model.caller import Caller
 from paddock.model.delivery import TargetEvent
@@ -41,9 +43,17 @@ class World:
         self.ticked = 0
 
     async def open(self) -> None:
-        self.buses = Buses(store=self.store, send=self._send, clock=self.clock, ids=self.ids, ticked=self._ticked)
+        archives = Archives(self.store, self.clock)
+        await archives.start()
+        self.archives = archives
+        handed: dict[str, Any] = {"store": self.store, "clock": self.clock, "ids": self.ids}
+        self.buses = Buses(**handed, send=self._send, ticked=self._ticked, archives=archives)
         await self.buses.start()
-        self.client = Client(Mount(events.SERVICE, events.Desk(buses=self.buses, clock=self.clock, ids=self.ids)))
+        self.replays = Replays(self.store, archives, self.buses.replay, self.clock)
+        desk = events.Desk(
+            buses=self.buses, archives=archives, replays=self.replays, clock=self.clock, ids=self.ids
+        )  # fmt: skip
+        self.client = Client(Mount(events.SERVICE, desk))
 
     def _send(self, tx: Tx, event: TargetEvent, delivering: Delivering) -> None:
         self.outbox.append((event, delivering))
