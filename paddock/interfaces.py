@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -17,6 +18,7 @@ from paddock.model.extension import Launched
 from paddock.model.function import FileSystemUse, FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.log import LogEvent, LogStreamRef
+from paddock.model.provisioned import PoolState
 from paddock.model.slice import Slice
 
 T = TypeVar("T")
@@ -161,6 +163,14 @@ class TargetBusy(Exception):
     """The target has as many events of ours in hand as it should have. This one was not tried: that is no attempt."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Provisioned environments that are wanted of a version, whose provisioned_for says for whom."""
+
+    version: FunctionVersion
+    executions: int
+
+
 class Fleet(Protocol):
     """Where versions run. On one box it is the worker in this process."""
 
@@ -172,6 +182,12 @@ class Fleet(Protocol):
 
     async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None:
         """Stop idle environments of the function except those of `keep_builds`; busy ones end after their event."""
+
+    def provision(self, function_arn: str, pools: Sequence[Pool]) -> None:
+        """From now on these, and no others, of the function's pools: it starts, replaces and ends what that takes."""
+
+    def provisioned(self, version: FunctionVersion) -> PoolState:
+        """How far the pool is that version.provisioned_for names."""
 
     def runtimes(self) -> Sequence[str]:
         """Runtime identifiers that this fleet can start (python3.12, ...)."""

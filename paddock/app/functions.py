@@ -16,6 +16,7 @@ from paddock.control.catalogue import Catalogue
 from paddock.control.code_signing import CodeSigning
 from paddock.control.event_invokes import EventInvokes
 from paddock.control.permissions import Permissions
+from paddock.control.provisioned import ProvisionedConcurrency
 from paddock.control.urls import Urls
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.services import lambda_
@@ -39,6 +40,7 @@ class Functions:
     sandboxes: LinuxSandboxes
     worker: Worker
     catalogue: Catalogue
+    provisioned: ProvisionedConcurrency
     signing: CodeSigning
     dispatcher: Dispatcher
     permissions: Permissions
@@ -70,6 +72,7 @@ class Functions:
             sandboxes=sandboxes,
             worker=worker,
             catalogue=catalogue,
+            provisioned=ProvisionedConcurrency(catalogue, worker, on.clock, on.quotas),
             signing=signing,
             dispatcher=Dispatcher(worker, on.quotas, catalogue),
             permissions=permissions,
@@ -83,6 +86,7 @@ class Functions:
             architecture="arm64" if platform.machine() == "aarch64" else "x86_64",
             modelled_runtimes=tuple(load_service("lambda").model.shape_for("Runtime").enum),
             catalogue=self.catalogue,
+            provisioned=self.provisioned,
             signing=self.signing,
             permissions=self.permissions,
             event_invokes=self.event_invokes,

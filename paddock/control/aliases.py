@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from paddock.control import lookup
+from paddock.control import lookup, pools
 from paddock.model.alias import Alias
 from paddock.model.errors import AliasLimitExceeded, InvalidParameterValue, ResourceConflict, ResourceNotFound
 from paddock.model.function import LATEST, Function, FunctionVersion
@@ -43,6 +43,8 @@ def updated(
     alias = replace(_changed(before, change), revision_id=revision_id)
     _check_target(function, alias.version)
     _check_routing(function, alias)
+    if name in function.provisioned:
+        pools.check_target(function, alias.versions)
     return _with(function, alias)
 
 
@@ -55,6 +57,7 @@ def deleted(function: Function, name: str) -> Function:
         aliases={n: alias for n, alias in function.aliases.items() if n != name},
         policies={q: policy for q, policy in function.policies.items() if q != name},
         urls={q: url for q, url in function.urls.items() if q != name},
+        provisioned={q: config for q, config in function.provisioned.items() if q != name},
     )
 
 

@@ -112,7 +112,7 @@ class Book:
         self._layer_bytes[account, region] += size_bytes
 
     def reserved(self, account: str, region: str) -> int:
-        """The sum of reserved concurrency of all functions."""
+        """What all functions together have reserved, or provisioned beyond that."""
         return self._reserved[account, region]
 
     @contextmanager
@@ -134,7 +134,7 @@ class Book:
     def _count(self, place: Place, function: Function | None, sign: int) -> None:
         if function is not None:
             self._code_bytes[place] += sign * function.code_bytes
-            self._reserved[place] += sign * (function.reserved_concurrency or 0)
+            self._reserved[place] += sign * function.claimed_executions
 
 
 def versions_after(function: Function, number: int) -> Iterator[FunctionVersion]:

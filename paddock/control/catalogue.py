@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from paddock.control import aliases, listing, lookup, publishing, records, rules, states
+from paddock.control import aliases, listing, lookup, pools, publishing, records, rules, states
 from paddock.control.aliases import AliasChange
 from paddock.control.book import Book, Key, Page, Usage, VersionPage, key_of
 from paddock.control.changes import Change, NewFunction
@@ -81,6 +81,7 @@ class Catalogue:
         await self.layers.start()
         await self._shelf.collect_orphans()
         for function in self._book:
+            self._provision(None, function)
             for version in states.unsettled(function):
                 self._settle_later(version)
 
@@ -147,8 +148,13 @@ class Catalogue:
         function = self._book.get((account, region, name))
         return None if function is None else function.reserved_concurrency
 
+    def provisioned_of(self, account: str, region: str, name: str) -> int:
+        """How many concurrent executions are provisioned of the function's versions and aliases together."""
+        function = self._book.get((account, region, name))
+        return 0 if function is None else function.provisioned_executions
+
     def reserved_by_all(self, account: str, region: str) -> int:
-        """How many of the account's concurrent executions are kept for single functions."""
+        """How many of the account's concurrent executions are kept for single functions, reserved or provisioned."""
         return self._book.reserved(account, region)
 
     def recursion_allowed(self, account: str, region: str, name: str) -> bool:
@@ -241,7 +247,14 @@ class Catalogue:
         Raises ResourceNotFound, and InvalidParameterValue when too few would be left for all others.
         """
         lookup.reservable(self._book, ref)
-        await self._undisturbed(self._reserve(ref, executions))
+        await self.claim(ref, lambda f, claimed: rules.with_reservation(f, executions, claimed, self._quotas))
+
+    async def claim(self, ref: FunctionRef, decide: Callable[[Function, int], Function]) -> Function:
+        """As `change`, for what takes concurrency from others: decide is told, too, how much is kept for single
+        functions of the account, this one among them. One at a time in a place, so that no two pass together where
+        only one may.
+        """
+        return await self._undisturbed(self._claim(ref, decide))
 
     async def change(self, ref: FunctionRef, decide: Callable[[Function], Function]) -> Function:
         """Replace the function by what `decide` makes of it (itself for no change), durably. The function afterwards.
@@ -337,6 +350,7 @@ class Catalogue:
             function = lookup.unqualified(self._book, ref)
             await self._write(records.deletion(function))
             removed = self._book.remove(key)
+            self._fleet.provision(ref.function_arn, ())
         await self._fleet.retire(ref.function_arn, frozenset())
         await self._shelf.release(digests_of(removed))
 
@@ -345,14 +359,10 @@ class Catalogue:
         function = await self._changed(whole, lambda f: publishing.without_version(f, ref.qualifier))
         await self._fleet.retire(ref.function_arn, function.builds)
 
-    async def _reserve(self, ref: FunctionRef, executions: int | None) -> None:
+    async def _claim(self, ref: FunctionRef, decide: Callable[[Function, int], Function]) -> Function:
         account, region = ref.account, ref.region
-        # One at a time in a place, so that two reservations cannot pass together where only one may.
         async with self._lock((account, region, "")):
-            current = self.reserved(account, region, ref.name) or 0
-            if executions is not None:
-                rules.check_reservation(executions, current, self.reserved_by_all(account, region), self._quotas)
-            await self._changed(ref, lambda f: replace(f, reserved_concurrency=executions))
+            return await self._changed(ref, lambda f: decide(f, self.reserved_by_all(account, region)))
 
     async def _retag(self, ref: FunctionRef, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
         await self._change(ref, lambda f: replace(states.revised(f, self._ids.uuid()), tags=change(f.tags)))
@@ -474,7 +484,13 @@ class Catalogue:
             await self._shelf.release(digests)
             raise
         before = self._book.put(function)
+        self._provision(before, function)
         await self._shelf.release(digests_of(before))
+
+    def _provision(self, before: Function | None, function: Function) -> None:
+        """Tell the fleet which environments are to wait."""
+        if function.provisioned or (before is not None and before.provisioned):
+            self._fleet.provision(function.latest.function_arn, tuple(pools.pools(function)))
 
     async def _write(self, statements: Sequence[records.Statement]) -> None:
         try:

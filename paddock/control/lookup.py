@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from paddock.control import pools
 from paddock.control.book import Book
 from paddock.model.alias import Alias
 from paddock.model.arn import FunctionRef
@@ -53,7 +54,8 @@ def runnable(book: Book, ref: FunctionRef, draw: Callable[[], float]) -> Functio
         if alias is not None:
             number = alias.drawn(draw()) if alias.weights else alias.version
         if number != LATEST:
-            return _published(function, number, ref)
+            version = _published(function, number, ref)
+            return pools.in_pool(function, ref.qualifier, version) if function.provisioned else version
     if function.serving is None:
         raise _wrong_state(function.latest)
     return function.serving

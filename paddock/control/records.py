@@ -20,11 +20,12 @@ from paddock.model.event_invoke import EventInvokeConfig
 from paddock.model.function import CodeArtifact, Function, FunctionVersion
 from paddock.model.function_url import FunctionUrl
 from paddock.model.permission import ResourcePolicy
+from paddock.model.provisioned import ProvisionedConfig
 
 NO_CODE = CodeArtifact(digest="", size_bytes=0, unzipped_bytes=0)
 """Stands in a version that is checked before its code is stored; never in a row."""
 
-EVENT_INVOKE, RECURSION, URL = "event_invoke", "recursion", "url"
+EVENT_INVOKE, RECURSION, URL, PROVISIONED = "event_invoke", "recursion", "url", "provisioned"
 """Kinds of function_documents."""
 
 Statement = tuple[str, Mapping[str, Any]]
@@ -81,11 +82,18 @@ def _documents(tx: Tx) -> Mapping[tuple[str, str, str], dict[str, Any]]:
         elif row["kind"] == URL:
             url = msgspec.json.decode(row["document"], type=FunctionUrl)
             found[_key(row)].setdefault("urls", {})[row["qualifier"]] = url
+        elif row["kind"] == PROVISIONED:
+            provisioned = msgspec.json.decode(row["document"], type=ProvisionedConfig)
+            found[_key(row)].setdefault("provisioned", {})[row["qualifier"]] = provisioned
     return found
 
 
 def _document_changes(key: Mapping[str, Any], old: Function, after: Function) -> Iterator[Statement]:
-    qualified = ((EVENT_INVOKE, old.event_invokes, after.event_invokes), (URL, old.urls, after.urls))
+    qualified = (
+        (EVENT_INVOKE, old.event_invokes, after.event_invokes),
+        (URL, old.urls, after.urls),
+        (PROVISIONED, old.provisioned, after.provisioned),
+    )
     for kind, before, now in qualified:
         of_kind = {**key, "kind": kind}
         for qualifier, document in _differing(before, now):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from paddock.model.errors import InvalidParameterValue, ValidationError
-from paddock.model.function import FunctionVersion, LoggingConfig
+from paddock.model.function import Function, FunctionVersion, LoggingConfig
 from paddock.model.quotas import Quotas
 
 RESERVED_KEYS = frozenset(
@@ -95,14 +95,27 @@ def check_environment(variables: Mapping[str, str], quotas: Quotas) -> None:
         raise InvalidParameterValue(f"{_ENVIRONMENT}exceeded the 4KB limit. String measured: {measured}")
 
 
-def check_reservation(wanted: int, current: int, reserved_by_all: int, quotas: Quotas) -> None:
-    """A reservation may not grow if that leaves the account too little. Raises InvalidParameterValue."""
-    left = quotas.concurrency_max - (reserved_by_all - current) - wanted
+def with_reservation(function: Function, wanted: int | None, claimed_by_all: int, quotas: Quotas) -> Function:
+    """The function with another reservation, None for none. claimed_by_all: kept for single functions before.
+
+    It may not grow if that leaves the account too little, nor be less than what is provisioned. Raises
+    InvalidParameterValue.
+    """
+    if wanted is None:
+        return replace(function, reserved_concurrency=None)
+    if wanted < function.provisioned_executions:
+        raise InvalidParameterValue(
+            f" ReservedConcurrentExecutions  {wanted} should not be lower than function's total provisioned "
+            f"concurrency [{function.provisioned_executions}]."
+        )
+    current = function.claimed_executions
+    left = quotas.concurrency_max - (claimed_by_all - current) - wanted
     if wanted > current and left < quotas.unreserved_concurrency_min:
         raise InvalidParameterValue(
             "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
             f"below its minimum value of [{quotas.unreserved_concurrency_min}]."
         )
+    return replace(function, reserved_concurrency=wanted)
 
 
 def merged_logging(

@@ -9,16 +9,25 @@ A function with reserved concurrency has a pool of its own; all others of an acc
 
 A permit goes back to the pool it was taken from. So when a function is given a reservation while invocations of it
 run, these still count against the shared pool, and against the reservation too, until they end: never too many.
+
+What is provisioned is set aside in the same way, within the function's reservation or else from the shared pool, for
+events of its version or alias, whether they come or not. As many of these as environments are ready have permits of
+their own; the next one is an event like any other (spill-over):
+
+    f reserves 100 and has 60 provisioned for live      live: 60 there, and 40 on demand with all other events of f
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from paddock.model.errors import TooManyRequests
+from paddock.model.function import FunctionVersion
 from paddock.model.quotas import Quotas
+
+K = TypeVar("K")
 
 CONCURRENT = "ConcurrentInvocationLimitExceeded"
 RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
@@ -30,21 +39,30 @@ class Reservations(Protocol):
     def reserved(self, account: str, region: str, name: str) -> int | None:
         """For one function; None without a reservation."""
 
+    def provisioned_of(self, account: str, region: str, name: str) -> int:
+        """Of that, what is set aside for its provisioned environments."""
+
     def reserved_by_all(self, account: str, region: str) -> int:
-        """The sum of all reservations."""
+        """The sum of all reservations, and of what is provisioned without one."""
 
     def recursion_allowed(self, account: str, region: str, name: str) -> bool:
         """Whether loops through the function are let go on."""
 
 
+PoolKey = tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """is_shared: taken from the pool of all functions without a reservation."""
+    """is_shared: taken from the pool of all functions without a reservation. provisioned: the pool of environments
+    that it was taken from instead.
+    """
 
     account: str
     region: str
     name: str
     is_shared: bool
+    provisioned: PoolKey | None = None
 
 
 class Admission:
@@ -55,9 +73,19 @@ class Admission:
         self._reservations = reservations
         self._functions: Counter[tuple[str, str, str]] = Counter()
         self._shared: Counter[tuple[str, str]] = Counter()
+        self._provisioned: Counter[PoolKey] = Counter()
 
     def in_flight(self, account: str, region: str) -> int:
-        return sum(count for key, count in self._functions.items() if key[:2] == (account, region))
+        counted = (*self._functions.items(), *self._provisioned.items())
+        return sum(count for key, count in counted if key[:2] == (account, region))
+
+    def take_provisioned(self, version: FunctionVersion, ready: int) -> Permit | None:
+        """One for the pool that the version names, in which so many environments are ready; None when all are busy."""
+        pool = (version.account, version.region, version.name, version.version, version.provisioned_for)
+        if self._provisioned[pool] >= ready:
+            return None
+        self._provisioned[pool] += 1
+        return Permit(version.account, version.region, version.name, False, pool)
 
     def take(self, account: str, region: str, name: str) -> Permit:
         """Take a permit; every one taken is given back exactly once. Raises TooManyRequests when none is free."""
@@ -68,18 +96,23 @@ class Admission:
             if self._shared[account, region] >= shared_max:
                 raise TooManyRequests(CONCURRENT)
             self._shared[account, region] += 1
-        elif self._functions[function] >= reserved:
+        elif self._functions[function] >= reserved - self._reservations.provisioned_of(account, region, name):
             raise TooManyRequests(RESERVED)
         self._functions[function] += 1
         return Permit(account, region, name, reserved is None)
 
     def give_back(self, permit: Permit) -> None:
+        if permit.provisioned is not None:
+            _count_down(self._provisioned, permit.provisioned)
+            return
         function = (permit.account, permit.region, permit.name)
-        self._functions[function] -= 1
-        if not self._functions[function]:
-            del self._functions[function]
+        _count_down(self._functions, function)
         if permit.is_shared:
-            place = function[:2]
-            self._shared[place] -= 1
-            if not self._shared[place]:
-                del self._shared[place]
+            _count_down(self._shared, function[:2])
+
+
+def _count_down(counter: Counter[K], key: K) -> None:
+    """What is at zero is forgotten."""
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

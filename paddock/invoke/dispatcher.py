@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import replace
 
 from paddock.interfaces import Fleet
-from paddock.invoke.admission import Admission, Reservations
+from paddock.invoke.admission import Admission, Permit, Reservations
 from paddock.model import tenancy
 from paddock.model.errors import RecursiveInvocation
 from paddock.model.invocation import Invocation, InvocationResult
@@ -42,7 +42,7 @@ class Dispatcher:
             # Whoever invokes without naming a tenant (an event source, a URL) must not share what tenants leave behind.
             tenancy.for_tenant(version, "")
         invocation = self._in_lineage(invocation)
-        permit = self._admission.take(version.account, version.region, version.name)
+        invocation, permit = self._admitted(invocation)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[InvocationResult] = loop.create_future()
 
@@ -56,6 +56,17 @@ class Dispatcher:
         self._running.add(task)
         task.add_done_callback(ended)
         return await answer  # a caller who is cancelled gives up this future, not the task
+
+    def _admitted(self, invocation: Invocation) -> tuple[Invocation, Permit]:
+        """With a permit; without its pool when every provisioned environment of that is busy, or none is ready yet."""
+        version = invocation.version
+        if version.provisioned_for:
+            ready = self._fleet.provisioned(version).ready
+            provisioned = self._admission.take_provisioned(version, ready)
+            if provisioned is not None:
+                return invocation, provisioned
+            invocation = replace(invocation, version=replace(version, provisioned_for=""))
+        return invocation, self._admission.take(version.account, version.region, version.name)
 
     def _in_lineage(self, invocation: Invocation) -> Invocation:
         """The invocation with itself in the chain that it hands on."""

@@ -16,6 +16,7 @@ from paddock.model.alias import Alias
 from paddock.model.event_invoke import EventInvokeConfig
 from paddock.model.function_url import FunctionUrl
 from paddock.model.permission import ResourcePolicy
+from paddock.model.provisioned import ProvisionedConfig
 
 LATEST = "$LATEST"
 
@@ -114,6 +115,7 @@ class FunctionVersion:
     kms_key_arn: the customer's key that seals the environment at rest, "" for Paddock's own. sealed_environment: hex,
     in stored documents only, where environment is None.
     tenant_isolation: each tenant has environments of its own. tenant_id: for whom it runs, at an invocation only.
+    provisioned_for: the qualifier whose provisioned environments it may use, or is one of; at an invocation only.
     """
 
     account: str
@@ -141,6 +143,7 @@ class FunctionVersion:
     sealed_environment: str = ""
     tenant_isolation: bool = False
     tenant_id: str = ""
+    provisioned_for: str = ""
     state: State = State.PENDING
     state_reason: str = ""
     state_reason_code: str = ""
@@ -160,6 +163,11 @@ class FunctionVersion:
     def version_arn(self) -> str:
         """The ARN with this version as its qualifier."""
         return f"{self.function_arn}:{self.version}"
+
+    @property
+    def initialization_type(self) -> str:
+        """Of its environments, as functions and logs are told."""
+        return "provisioned-concurrency" if self.provisioned_for else "on-demand"
 
     @property
     def network(self) -> str:
@@ -195,7 +203,9 @@ class FunctionVersion:
         build_id changes with every update, so an environment of old code never matches again.
         """
         identity = (self.account, self.region, self.name, self.version)
-        return (*identity, self.tenant_id, self.build_id) if self.tenant_id else (*identity, self.build_id)
+        if self.tenant_id or self.provisioned_for:  # never both: functions with tenants have nothing provisioned
+            return (*identity, self.tenant_id, self.provisioned_for, self.build_id)
+        return (*identity, self.build_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +219,7 @@ class Function:
     code_signing: the ARN of a code signing configuration, or "".
     policies: by what each hangs on: "" for the function itself, a version's number, an alias's name.
     event_invokes: by qualifier, `$LATEST` for none. recursion_allowed: whether loops through it are let go on.
-    urls: by alias, "" for the function itself.
+    urls: by alias, "" for the function itself. provisioned: by version or alias.
     """
 
     latest: FunctionVersion
@@ -224,6 +234,7 @@ class Function:
     event_invokes: Mapping[str, EventInvokeConfig] = field(default_factory=dict)
     recursion_allowed: bool = False
     urls: Mapping[str, FunctionUrl] = field(default_factory=dict)
+    provisioned: Mapping[str, ProvisionedConfig] = field(default_factory=dict)
 
     def with_version(self, number: str, change: Callable[[FunctionVersion], FunctionVersion]) -> Function:
         """With one version changed in what does not make another build of it; of `$LATEST` what serves, too, if that
@@ -241,6 +252,17 @@ class Function:
         """The published version with the highest number of those that exist."""
         numbers = list(self.versions)
         return self.versions[numbers[-1]] if numbers else None
+
+    @property
+    def provisioned_executions(self) -> int:
+        """Of all its versions and aliases together."""
+        return sum(config.executions for config in self.provisioned.values())
+
+    @property
+    def claimed_executions(self) -> int:
+        """What it takes from all others: its reservation, in which what is provisioned counts, or else that alone."""
+        provisioned = self.provisioned_executions if self.provisioned else 0
+        return max(self.reserved_concurrency or 0, provisioned)
 
     @property
     def code_bytes(self) -> int:

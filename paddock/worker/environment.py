@@ -201,8 +201,9 @@ class Environment:
             self.shut_down()
             raise
         if failure is None:
-            self._init_ms = took_ms
-            self._journal.init_done(InitPhase(duration_ms=took_ms))
+            # What was initialised ahead is no part of its first event, neither in its report nor on its bill.
+            self._init_ms = None if version.provisioned_for else took_ms
+            self._journal.init_done(InitPhase(duration_ms=took_ms, initialization_type=version.initialization_type))
         else:
             await self._after_failed_init(failure, took_ms, "init")
         if self.state is EnvironmentState.INITIALIZING:
@@ -258,7 +259,13 @@ class Environment:
 
     async def _after_failed_init(self, failure: Failure, took_ms: float, phase: str) -> None:
         status = "timeout" if failure.kind == "timeout" else "error"
-        init = InitPhase(duration_ms=took_ms, phase=phase, status=status, error_type=failure.error_type)
+        init = InitPhase(
+            duration_ms=took_ms,
+            phase=phase,
+            status=status,
+            error_type=failure.error_type,
+            initialization_type=self.version.initialization_type,
+        )
         self._journal.init_failed(init, failure)
         await self._reset("timeout" if failure.kind == "timeout" else "failure")
 
@@ -354,6 +361,11 @@ class Environment:
     @property
     def is_usable(self) -> bool:
         return self.state is EnvironmentState.READY
+
+    @property
+    def is_initialised(self) -> bool:
+        """Whether the next event finds the function loaded."""
+        return not self._needs_init and not self.is_ending
 
     @property
     def is_ending(self) -> bool:

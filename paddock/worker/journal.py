@@ -63,6 +63,7 @@ class Journal:
             function_version=version.version,
             instance_id=self.stream,
             memory_mb=version.memory_mb,
+            initialization_type=version.initialization_type,
         )
         self._tail: Tail | None = None
         self._lines = LineReader()

@@ -54,7 +54,7 @@ def variables(version: FunctionVersion, *, stream: str, endpoint_port: int, mana
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_mb),
         "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group,
         "AWS_LAMBDA_LOG_STREAM_NAME": stream,
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": version.initialization_type,
         "AWS_LAMBDA_RUNTIME_API": f"{RUNTIME_ADDRESS}:{RUNTIME_PORT}",
         "LAMBDA_TASK_ROOT": "/var/task",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",

@@ -23,16 +23,18 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from paddock.interfaces import Clock, Ids, LogSink, Sandbox, Sandboxes, SandboxFailed
+from paddock.interfaces import Clock, Ids, LogSink, Pool, Sandbox, Sandboxes, SandboxFailed
 from paddock.model.errors import InternalError, ServiceError, TooManyRequests
 from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
+from paddock.model.provisioned import INIT_FAILED, PoolState
 from paddock.worker import demand, pool
 from paddock.worker.code import CodeStore
 from paddock.worker.demand import CellLimits, Demand
 from paddock.worker.environment import Environment, EnvironmentSettings, RuntimeFacts
 from paddock.worker.keepalive import KeepAliveSettings
 from paddock.worker.pool import EnvironmentKey, Idle, PoolLimits, PoolView
+from paddock.worker.provisioning import Provisioning, StartFailed
 from paddock.worker.rhythms import VERSIONS_MAX, Rhythms
 from paddock.worker.runtime_api import HttpPort
 from paddock.worker.scaling import ScalingRate
@@ -143,6 +145,13 @@ class Worker:
         self._retired: set[int] = set()
         self._stopping = False
         self._all_gone = asyncio.Event()
+        self._provisioning = Provisioning(
+            clock=clock,
+            start=self._start_provisioned,
+            idle=lambda version: self._idle.get(version.environment_key, ()),
+            end=self._end_idle,
+            background=self._background,
+        )
 
     # -- interfaces.Fleet ---------------------------------------------------------------------------------------
 
@@ -190,6 +199,13 @@ class Worker:
                 if environment.is_usable:
                     environment.shut_down()
 
+    def provision(self, function_arn: str, pools: Sequence[Pool]) -> None:
+        if not self._stopping:
+            self._provisioning.set(function_arn, pools)
+
+    def provisioned(self, version: FunctionVersion) -> PoolState:
+        return self._provisioning.state(version)
+
     # -- its life -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -233,6 +249,9 @@ class Worker:
         return environment
 
     async def _acquire(self, key: EnvironmentKey, version: FunctionVersion) -> Environment:
+        if version.provisioned_for:  # its environment was lost, or recovers from an event
+            version = dataclasses.replace(version, provisioned_for="")
+            return self._take_idle(version.environment_key) or await self._acquire(version.environment_key, version)
         decision = pool.assign(key, self._view(key), self._settings.limits)
         if isinstance(decision, pool.Reuse):
             environment = self._environments[decision.number]
@@ -267,7 +286,9 @@ class Worker:
         return PoolView(idle=(), live=len(living) + self._starting, memory_bytes=used, new_bytes=new_bytes)
 
     def _idle_of(self, numbers: Sequence[int]) -> list[Idle]:
-        """As the pool sees them. One that is ending already is nobody's any more, though it is still here."""
+        """As the pool sees them. One that is ending already is nobody's any more, though it is still here; and one
+        that is provisioned goes only when it is not wanted any more.
+        """
         environments = [self._environments[number] for number in numbers]
         return [
             Idle(
@@ -278,7 +299,7 @@ class Worker:
                 was_started_ahead=environment.was_started_ahead,
             )
             for environment in environments
-            if environment.is_usable
+            if environment.is_usable and not environment.version.provisioned_for
         ]
 
     def _all_idle(self, now: float) -> list[Idle]:
@@ -292,7 +313,8 @@ class Worker:
     async def _start(self, version: FunctionVersion) -> Environment:
         """A cell that waits, or a new one, becomes an environment of the version."""
         digests = _held(version)
-        self._versions[version.environment_key[:-1]] = version
+        if not version.provisioned_for:
+            self._versions[version.environment_key[:-1]] = version
         if len(self._versions) > VERSIONS_MAX:
             del self._versions[next(iter(self._versions))]
         self._demand[version.runtime] = demand.taken(self._demand[version.runtime], self._clock.monotonic())
@@ -360,10 +382,13 @@ class Worker:
 
     def _release(self, environment: Environment) -> None:
         """After an event: idle again, unless its code is old by now."""
+        version = environment.version
+        if version.provisioned_for and not self._keeps(environment):
+            self._retired.add(environment.number)
         if self._stopping or environment.number in self._retired:
             environment.shut_down()
             return
-        key = environment.version.environment_key
+        key = version.environment_key
         self._rhythms.measured(key, environment.memory_used_bytes)
         self._idle[key].append(environment.number)
 
@@ -372,6 +397,8 @@ class Worker:
         if self._environments.pop(number, None) is None:
             return
         self._retired.discard(number)
+        if environment.version.provisioned_for and not self._stopping:
+            self._provisioning.lost(number, environment.version)
         key = environment.version.environment_key
         numbers = self._idle.get(key, [])
         if number in numbers:
@@ -381,6 +408,34 @@ class Worker:
         for digest in _held(environment.version):
             self._later(self._code.release(digest))
         self._all_gone.set()
+
+    # -- provisioned ones ------------------------------------------------------------------------------------------
+
+    async def _start_provisioned(self, version: FunctionVersion) -> int:
+        """An initialised environment that waits; its number. Room is made for it as for an event's."""
+        key = version.environment_key
+        view = self._sums(key)
+        if not pool.has_room(view, self._settings.limits):
+            view = dataclasses.replace(view, idle=self._all_idle(self._clock.monotonic()))
+        decision = pool.assign(key, view, self._settings.limits)
+        if not isinstance(decision, pool.Start):
+            raise StartFailed("This machine has no room for so many environments.")
+        for number in decision.evict:
+            self._end_idle(number)
+        try:
+            environment = await self._start(version)
+        except (ServiceError, OSError) as error:
+            log.warning("%s: no provisioned environment: %s", version.version_arn, error)
+            raise StartFailed("The environment could not be started.") from error
+        if not environment.is_initialised or self._stopping:
+            environment.shut_down()
+            raise StartFailed(INIT_FAILED)
+        self._idle[key].append(environment.number)
+        return environment.number
+
+    def _keeps(self, environment: Environment) -> bool:
+        """One whose runtime was lost with an event is replaced, so that no event finds it uninitialised."""
+        return environment.is_initialised and self._provisioning.keeps(environment.number, environment.version)
 
     # -- cells --------------------------------------------------------------------------------------------------
 
@@ -450,6 +505,7 @@ class Worker:
             idle = [one for numbers in self._idle.values() for one in self._idle_of(numbers)]
             for number in pool.expired(idle, now, self._rhythms.keep):
                 self._end_idle(number)
+            self._provisioning.reconcile()
             self._start_ahead(now)
             self._size_cells(now)
 

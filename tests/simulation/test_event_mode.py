@@ -12,13 +12,14 @@ import heapq
 import itertools
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from paddock.interfaces import Tx
+from paddock.interfaces import Pool, Tx
 from paddock.invoke.asynchronous import Asynchronous
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.invoke.outbox import Outbox
@@ -29,6 +30,7 @@ from paddock.model.event_invoke import EventInvokeConfig
 from paddock.model.event_mode import QueuedEvent
 from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
+from paddock.model.provisioned import PoolState
 from paddock.model.quotas import Quotas
 from tests.support.queue import NO_TX, MemoryQueue
 from tests.unit.worker.world import version
@@ -120,6 +122,9 @@ class Story:
     def reserved(self, account: str, region: str, name: str) -> int | None:
         return None
 
+    def provisioned_of(self, account: str, region: str, name: str) -> int:
+        return 0
+
     def reserved_by_all(self, account: str, region: str) -> int:
         return 0
 
@@ -129,6 +134,11 @@ class Story:
     async def prepare(self, version: FunctionVersion) -> None: ...
 
     async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None: ...
+
+    def provision(self, function_arn: str, pools: Sequence[Pool]) -> None: ...
+
+    def provisioned(self, version: FunctionVersion) -> PoolState:
+        return PoolState()
 
     def runtimes(self) -> tuple[str, ...]:
         return ()

@@ -68,6 +68,8 @@ _CREATE = {
     "Handler": "app.handler",
     "Code": {"ZipFile": "<zip>"},
 }
+_MUST_BE_PUBLISHED = "^The function resource provided must be an alias or a published version.$"
+_ORDINARY = f"^The function {ARN}:audited does not have a capacity provider. "
 _LONG_SOURCE = "arn:aws:s3:::" + "b" * 200
 _CSC = {"CodeSigningConfigArn": CSC}
 _RETRIES = {"MaximumRetryAttempts": 1}
@@ -211,6 +213,31 @@ CASES: Mapping[tuple[str, str], Case] = {
     ("GetFunctionConcurrency", ABSENT): Case(_f(), NOT_FOUND),
     ("DeleteFunctionConcurrency", INVALID): Case(_f("audited:1"), UNQUALIFIED),
     ("DeleteFunctionConcurrency", ABSENT): Case(_f(), NOT_FOUND),
+    ("PutProvisionedConcurrencyConfig", INVALID): Case(
+        _f("audited", Qualifier="$LATEST", ProvisionedConcurrentExecutions=1),
+        "^Provisioned Concurrency Configs cannot be applied to unpublished function versions.$",
+    ),
+    ("PutProvisionedConcurrencyConfig", ABSENT): Case(
+        _f("audited", Qualifier="nope", ProvisionedConcurrentExecutions=1),
+        f"^Cannot find alias arn: {ARN}:audited:nope$",
+    ),
+    ("GetProvisionedConcurrencyConfig", INVALID): Case(_f("audited", Qualifier="$LATEST"), _MUST_BE_PUBLISHED),
+    ("GetProvisionedConcurrencyConfig", ABSENT): Case(
+        _f("audited", Qualifier="9"), f"^Function not found: {ARN}:audited:9$"
+    ),
+    ("GetProvisionedConcurrencyConfig", "ProvisionedConcurrencyConfigNotFoundException"): Case(
+        _f("audited", Qualifier="1"), "^No Provisioned Concurrency Config found for this function$"
+    ),
+    ("DeleteProvisionedConcurrencyConfig", INVALID): Case(_f("audited", Qualifier="$LATEST"), _MUST_BE_PUBLISHED),
+    ("DeleteProvisionedConcurrencyConfig", ABSENT): Case(
+        _f("audited", Qualifier="9"), f"^Function not found: {ARN}:audited:9$"
+    ),
+    ("ListProvisionedConcurrencyConfigs", INVALID): Case(_f("audited", Marker="nonsense!"), NO_MARKER),
+    ("ListProvisionedConcurrencyConfigs", ABSENT): Case(_f(), NOT_FOUND),
+    ("PutFunctionScalingConfig", INVALID): Case(_f("audited", Qualifier="1"), _ORDINARY),
+    ("PutFunctionScalingConfig", ABSENT): Case(_f(Qualifier="1"), f"^Function not found: {ARN}:nobody:1$"),
+    ("GetFunctionScalingConfig", INVALID): Case(_f("audited", Qualifier="$LATEST.PUBLISHED"), _ORDINARY),
+    ("GetFunctionScalingConfig", ABSENT): Case(_f("audited", Qualifier="9"), f"^Function not found: {ARN}:audited:9$"),
     # -- event mode
     ("PutFunctionEventInvokeConfig", INVALID): Case(
         _f("audited"), "^You must specify at least one of error handling or destination setting.$"
@@ -315,6 +342,10 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     ): "tests/unit/invoke/test_dispatcher.py::test_a_chain_of_sixteen_executions_is_stopped_before_the_next",
     ("InvokeAsync", CONFLICT): _STATES,
     ("InvokeAsync", "KMSNotFoundException"): _KEYS,
+    (
+        "PutProvisionedConcurrencyConfig",
+        CONFLICT,
+    ): "tests/unit/control/test_provisioned.py::test_what_may_have_any",
     ("PublishLayerVersion", FULL): _STORAGE,
     ("PublishVersion", CONFLICT): _STATES,
     ("PublishVersion", FULL): _STORAGE,
@@ -384,7 +415,8 @@ CANNOT_HAPPEN: Mapping[tuple[str, str], str] = {
         (operation, CONFLICT): _ONE_BY_ONE
         for operation in (
             "DeleteAlias", "DeleteEventSourceMapping", "DeleteFunctionCodeSigningConfig", "DeleteFunctionConcurrency",
-            "DeleteFunctionEventInvokeConfig", "DeleteResourcePolicy", "PutFunctionCodeSigningConfig",
+            "DeleteFunctionEventInvokeConfig", "DeleteProvisionedConcurrencyConfig", "DeleteResourcePolicy",
+            "PutFunctionCodeSigningConfig",
             "PutFunctionConcurrency", "PutFunctionEventInvokeConfig", "PutFunctionRecursionConfig", "PutResourcePolicy",
             "PutRuntimeManagementConfig", "RemoveLayerVersionPermission", "TagResource", "UntagResource", "UpdateAlias",
             "UpdateEventSourceMapping", "UpdateFunctionEventInvokeConfig",
@@ -406,6 +438,7 @@ CANNOT_HAPPEN: Mapping[tuple[str, str], str] = {
         for operation in ("UpdateFunctionCode", "UpdateFunctionConfiguration")
     },
     ("CreateEventSourceMapping", ABSENT): "A function that is not there is InvalidParameterValueException (recorded).",
+    ("PutFunctionScalingConfig", CONFLICT): "No function has a capacity provider: the wrong kind comes first.",
     ("CreateFunction", ABSENT): "What is named and not there (a layer, an object) is InvalidParameterValueException.",
     ("ListEventSourceMappings", ABSENT): "A function that is not there has no mappings.",
     ("UpdateFunctionConfiguration", FORGED): "No code is sent; a layer's signature was read when it was published.",

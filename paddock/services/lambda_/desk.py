@@ -12,6 +12,7 @@ from paddock.control.event_invokes import EventInvokes
 from paddock.control.keys import Keys
 from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
+from paddock.control.provisioned import ProvisionedConcurrency
 from paddock.control.urls import Urls
 from paddock.interfaces import Clock, Ids, ObjectReader
 from paddock.invoke.asynchronous import Asynchronous
@@ -34,6 +35,7 @@ class Desk:
     """
 
     catalogue: Catalogue
+    provisioned: ProvisionedConcurrency
     permissions: Permissions
     signing: CodeSigning
     event_invokes: EventInvokes

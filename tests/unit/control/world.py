@@ -16,11 +16,12 @@ from paddock.control.catalogue import Catalogue
 from paddock.control.changes import Change, NewFunction
 from paddock.control.keys import Keys
 from paddock.control.mappings import Mappings
-from paddock.interfaces import Tx
+from paddock.interfaces import Pool, Tx
 from paddock.model.arn import FunctionRef
 from paddock.model.event_source import EventSourceMapping
 from paddock.model.function import Function, FunctionVersion, State, UpdateStatus
 from paddock.model.invocation import Invocation, InvocationResult
+from paddock.model.provisioned import PoolState
 from paddock.model.quotas import Quotas
 
 T = TypeVar("T")
@@ -75,6 +76,8 @@ class FakeFleet:
         self.invocations: list[Invocation] = []
         self.result = InvocationResult(payload=b"null", executed_version="$LATEST")
         self.gate: asyncio.Event | None = None
+        self.pools: dict[str, dict[tuple[str, ...], int]] = {}
+        self.states: dict[tuple[str, str], PoolState] = {}
         self.error: Exception | None = None
 
     async def prepare(self, version: FunctionVersion) -> None:
@@ -91,6 +94,12 @@ class FakeFleet:
     async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None:
         self.retired.append((function_arn, keep_builds))
         self.builds_seen |= keep_builds
+
+    def provision(self, function_arn: str, pools: Sequence[Pool]) -> None:
+        self.pools[function_arn] = {pool.version.environment_key: pool.executions for pool in pools}
+
+    def provisioned(self, version: FunctionVersion) -> PoolState:
+        return self.states.get((version.provisioned_for, version.version), PoolState())
 
     def runtimes(self) -> Sequence[str]:
         return ("python3.11", "python3.12")

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from paddock.interfaces import Pool
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.model.errors import InternalError, RecursiveInvocation, TooManyRequests
 from paddock.model.function import CodeArtifact, FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
+from paddock.model.provisioned import PoolState
 from paddock.model.quotas import Quotas
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -40,6 +42,7 @@ class FakeFleet:
     def __init__(self) -> None:
         self.seen: list[Invocation] = []
         self.ends: list[asyncio.Future[InvocationResult]] = []
+        self.ready = 0
 
     async def prepare(self, version: FunctionVersion) -> None: ...
 
@@ -51,6 +54,11 @@ class FakeFleet:
 
     async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None: ...
 
+    def provision(self, function_arn: str, pools: Sequence[Pool]) -> None: ...
+
+    def provisioned(self, version: FunctionVersion) -> PoolState:
+        return PoolState(ready=self.ready)
+
     def runtimes(self) -> Sequence[str]:
         return ()
 
@@ -61,9 +69,13 @@ class FakeReservations:
     def __init__(self, **functions: int) -> None:
         self.functions = dict(functions)
         self.loops: set[str] = set()
+        self.provisioned: dict[str, int] = {}
 
     def reserved(self, account: str, region: str, name: str) -> int | None:
         return self.functions.get(name)
+
+    def provisioned_of(self, account: str, region: str, name: str) -> int:
+        return self.provisioned.get(name, 0)
 
     def reserved_by_all(self, account: str, region: str) -> int:
         return sum(self.functions.values())
@@ -266,5 +278,37 @@ def test_a_chain_of_sixteen_executions_is_stopped_before_the_next() -> None:
             end.set_result(RESULT)
         assert await task is RESULT
         assert await again is RESULT
+
+    asyncio.run(story())
+
+
+def test_provisioned_environments_have_permits_of_their_own() -> None:
+    """Two are ready, and one more is reserved: two events are for them, the next runs on demand, the fourth never."""
+
+    async def story() -> None:
+        fleet, reservations = FakeFleet(), FakeReservations(f=3)
+        reservations.provisioned["f"] = fleet.ready = 2
+        dispatcher = Dispatcher(fleet, Quotas(), reservations)
+        live = replace(INVOCATION, version=replace(VERSION, version="1", provisioned_for="live"))
+        calls = [asyncio.ensure_future(dispatcher.run(live)) for _ in range(3)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert [one.version.provisioned_for for one in fleet.seen] == ["live", "live", ""]
+        with pytest.raises(TooManyRequests) as caught:
+            await dispatcher.run(live)
+        assert caught.value.members["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+        with pytest.raises(TooManyRequests):
+            await dispatcher.run(INVOCATION)  # what is provisioned for one version is not for another
+        assert dispatcher.in_flight("000000000000", "us-east-1") == 3
+        fleet.ends[0].set_result(InvocationResult(payload=b"1", executed_version="1"))
+        await calls[0]
+        again = asyncio.ensure_future(dispatcher.run(live))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert fleet.seen[-1].version.provisioned_for == "live"
+        for end in fleet.ends[1:]:
+            end.set_result(InvocationResult(payload=b"1", executed_version="1"))
+        await asyncio.gather(*calls, again)
+        assert dispatcher.in_flight("000000000000", "us-east-1") == 0
 
     asyncio.run(story())

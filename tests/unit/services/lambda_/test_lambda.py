@@ -16,6 +16,7 @@ import pytest
 from paddock.control.code_signing import CodeSigning
 from paddock.control.event_invokes import EventInvokes
 from paddock.control.permissions import Permissions
+from paddock.control.provisioned import ProvisionedConcurrency
 from paddock.control.urls import Urls
 from paddock.invoke.asynchronous import Asynchronous
 from paddock.invoke.dispatcher import Dispatcher
@@ -98,6 +99,7 @@ class Client:
                 store=world.store, publishers=NoPublishers(), clock=world.clock, ids=world.ids, quotas=world.quotas
             ),
             permissions=permissions,
+            provisioned=ProvisionedConcurrency(world.catalogue, world.fleet, world.clock, world.quotas),
             event_invokes=event_invokes,
             urls=urls,
             dispatcher=dispatcher,
