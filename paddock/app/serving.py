@@ -12,7 +12,7 @@ from paddock.config import Config
 from paddock.front.access import AccessRecord
 from paddock.front.app import Front, FrontSettings
 from paddock.front.downloads import Downloads
-from paddock.services import SERVICES
+from paddock.services import SERVICES, s3
 from paddock.services.service import Mount
 from paddock.worker.worker import Worker
 
@@ -37,6 +37,7 @@ def front(
         code_downloads=downloads,
         documents=documents,
         now=on.clock.now,
+        site=s3.Web(desks["s3"]),
     )
 
 

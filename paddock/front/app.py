@@ -25,12 +25,14 @@ from botocore.model import OperationModel
 from paddock.front import downloads
 from paddock.front.access import AccessRecord
 from paddock.front.downloads import Downloads
-from paddock.front.guard import Guard
+from paddock.front.guard import Guard, is_foreign
 from paddock.front.identity import caller_of
+from paddock.front.pages import Fields, Pages, Site, nobody
 from paddock.front.recognition import Heads, Known, body_tells_nothing
 from paddock.front.rendering import error_response
 from paddock.front.unmounted import Unmounted
 from paddock.model.errors import (
+    AccessDenied,
     ClientError,
     InternalError,
     NotYet,
@@ -72,12 +74,16 @@ class FrontSettings:
 
 @dataclass(slots=True)
 class _Asked:
-    """What has been understood of a request so far: errors and the access record speak of it."""
+    """What has been understood of a request so far: errors and the access record speak of it.
+
+    shared: what the answer tells the browser of a page that sent it.
+    """
 
     request_id: str
     service: ServiceModel | None = None
     operation: str = ""
     error_code: str = ""
+    shared: Fields = ()
 
     @property
     def service_name(self) -> str:
@@ -100,6 +106,7 @@ class Front:
     new_id: a fresh request id (UUID). health: the JSON document of GET /health. record: takes one AccessRecord per
     request, at once and without I/O. monotonic: seconds, for durations. now: aware UTC; without it URLs never expire.
     documents: texts that anybody may GET, by path (the certificate of SNS's signatures).
+    site: what pages of other sites may use (pages.py).
     """
 
     def __init__(
@@ -114,7 +121,9 @@ class Front:
         code_downloads: Downloads | None = None,
         documents: Mapping[str, bytes] | None = None,
         now: Callable[[], datetime] | None = None,
+        site: Site | None = None,
     ) -> None:
+        self._pages = Pages(site)
         self._settings = settings
         self._downloads = code_downloads
         self._new_id = new_id
@@ -163,7 +172,7 @@ class Front:
             response = self._refuse(InternalError(hint), incoming, asked)
         finally:
             self._note(asked, incoming.received_bytes, response, self._monotonic() - started_s)
-        return response
+        return replace(response, headers=(*response.headers, *asked.shared)) if asked.shared else response
 
     async def _answer(self, incoming: IncomingRequest, asked: _Asked, account: str) -> Response:
         """The steps, in order. Whatever goes wrong is raised."""
@@ -171,7 +180,12 @@ class Front:
         known = self._heads.get(key) if key is not None else None
         if known is not None:
             return await self._answer_known(known, incoming, asked)
-        self._guard.check(incoming.headers)
+        head = self._hosts.path_style(_request(incoming))
+        if self._pages.is_preflight(head):
+            asked.service, asked.operation = self._served[self._pages.service].model, "Preflight"
+            return self._pages.preflight(head)
+        asked.shared = self._pages.shared(head) or ()
+        self._guard.check(incoming.headers, is_shared=bool(asked.shared))
         if incoming.path == HEALTH_PATH and incoming.method in ("GET", "HEAD"):
             return self._health_response(asked)
         if self._downloads is not None and incoming.path.startswith(downloads.PATH) and incoming.method == "GET":
@@ -179,12 +193,13 @@ class Front:
         if incoming.path in self._documents and incoming.method == "GET":
             fields = (("Content-Type", "application/x-pem-file"),)
             return Response(status=200, headers=fields, body=self._documents[incoming.path])
-        head = self._hosts.path_style(_request(incoming))
         asked.service = self._switchboard.identify(head)
         is_told_by_head = asked.service is not None
         streamed = asked.service is not None and _is_streamed(asked.service, head)
         request = head if streamed else await self._with_body(incoming, head, asked)
         served = await self._served_by(request, asked)
+        if served.model.name != self._pages.service and is_foreign(incoming.headers):
+            raise AccessDenied("Pages of other sites may use buckets only, as their CORS rules say.")
         if request.query and self._now is not None:
             check_expiry(request, self._now())
         if served.model.bare_errors and request.body:
@@ -193,6 +208,7 @@ class Front:
         work = _function_of(served, asked.operation)
         caller = caller_of(credential_of(request), self._settings.default_account, self._settings.default_region)
         caller = replace(caller, account=account) if account else caller
+        caller = nobody(caller) if is_foreign(incoming.headers) else caller
         params = parse(served.model, asked.operation, request, path_params)
         if streamed:
             params[served.model.plans[asked.operation].stream] = StreamedBody(incoming)
@@ -234,6 +250,7 @@ class Front:
             trace_id=incoming.headers.get("x-amzn-trace-id"),
             source_ip=incoming.peer.rpartition(":")[0].strip("[]"),
             headers=incoming.headers,
+            operation=known.operation,
         )
         if known.is_self_limited:
             output = await known.work(known.desk, call)

@@ -36,8 +36,8 @@ class Guard:
         # but subdomains, and those it forgets all at once.
         self._good: set[str] = set()
 
-    def check(self, headers: Headers) -> None:
-        """Refuse what a foreign page sent, and hosts that are not ours."""
+    def check(self, headers: Headers, *, is_shared: bool = False) -> None:
+        """Refuse what a foreign page sent, and hosts that are not ours. is_shared: with that page, by a CORS rule."""
         host = headers.get("host")
         if host not in self._good:
             if not self._is_ours(host):
@@ -50,7 +50,7 @@ class Guard:
             self._good.add(host)
         origin = headers.get("origin")
         if origin:
-            if not _is_loopback_origin(origin):
+            if not is_shared and not _is_loopback_origin(origin):
                 raise AccessDenied(f"Requests from web pages are refused; this one came from {_shown(origin)}.")
         elif headers.get("sec-fetch-site").lower() == "cross-site":
             raise AccessDenied("Requests from other web sites are refused.")
@@ -80,6 +80,12 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_foreign(headers: Headers) -> bool:
+    """Whether a page of another site sent it."""
+    origin = headers.get("origin")
+    return bool(origin) and not _is_loopback_origin(origin)
 
 
 def _is_loopback_origin(origin: str) -> bool:

@@ -17,9 +17,9 @@ def caller_of(credential: Credential | None, default_account: str, default_regio
     The region is the credential scope's. Raises AccessDenied for a region that could not stand in an ARN.
     """
     if credential is None:
-        return Caller(account=default_account, region=default_region)
-    if _REGION.fullmatch(credential.region) is None:
+        return Caller(account=default_account, region=default_region, anonymous=True)
+    if credential.region and _REGION.fullmatch(credential.region) is None:
         raise AccessDenied("Credential should be scoped to a valid region.", code="InvalidSignatureException")
     key = credential.access_key_id
     account = key if len(key) == 12 and key.isascii() and key.isdecimal() else default_account
-    return Caller(account=account, region=credential.region, access_key_id=key)
+    return Caller(account=account, region=credential.region or default_region, access_key_id=key)

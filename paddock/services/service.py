@@ -29,7 +29,7 @@ class Call:
     as a wire.streamed.StreamedBody).
 
     trace_id: the X-Amzn-Trace-Id header as it came, which no service model describes, or "". source_ip: the client's
-    address, "" on a unix socket. headers: all of them, for what the model leaves out.
+    address, "" on a unix socket. headers: all of them, for what the model leaves out. operation: its name.
     """
 
     caller: Caller
@@ -38,6 +38,7 @@ class Call:
     trace_id: str = ""
     source_ip: str = ""
     headers: Headers = _NO_HEADERS
+    operation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class InProcess:
 
     async def __call__(self, operation: str, params: Params, *, account: str, region: str) -> Params:
         """Raises what the operation raises."""
-        call = Call(caller=Caller(account=account, region=region), request_id=self._new_id(), params=params)
+        caller = Caller(account=account, region=region)
+        call = Call(caller=caller, request_id=self._new_id(), params=params, operation=operation)
         output = await self._operations[operation](self._desk, call)
         return output.output if isinstance(output, Reply) else output or {}
 

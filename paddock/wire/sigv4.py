@@ -69,11 +69,16 @@ class _Claim:
 
 
 def credential_of(request: Request) -> Credential | None:
-    """The credential in the Authorization header or in X-Amz-Credential of the query; None when there is none."""
+    """The credential in the Authorization header or in X-Amz-Credential of the query; None when there is none.
+
+    S3's older version 2 names the key alone, in either place: it has no region.
+    """
     header = request.headers.get("authorization")
     if header.startswith("AWS4-"):
         _, found, rest = header.partition("Credential=")
         return _credential(rest.partition(",")[0].strip()) if found else None
+    if header.startswith("AWS "):
+        return _older(header[len("AWS ") :].partition(":")[0].strip())
     if "X-Amz-Credential=" in request.query:
         for part in request.query.split("&"):
             if part.startswith("X-Amz-Credential="):
@@ -81,7 +86,13 @@ def credential_of(request: Request) -> Credential | None:
                     return _credential(decode_segment(part[len("X-Amz-Credential=") :]))
                 except Malformed:
                     return None
+    if "AWSAccessKeyId=" in request.query and "Signature=" in request.query:
+        return _older(dict(part.partition("=")[::2] for part in request.query.split("&")).get("AWSAccessKeyId", ""))
     return None
+
+
+def _older(access_key_id: str) -> Credential | None:
+    return Credential(access_key_id, "", "", "s3") if access_key_id else None
 
 
 def _credential(text: str) -> Credential | None:

@@ -50,10 +50,10 @@ def body_of(answer: dict[str, Any]) -> bytes:
 
 
 def raw(server: RunningServer, method: str, target: str, body: bytes = b"", **headers: str) -> tuple[int, bytes, Any]:
-    """A request that no SDK would send."""
+    """A request that no SDK would send; signed as it were, for buckets are closed to nobody in particular."""
     url = urlsplit(server.endpoint)
     connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=30)
-    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    fields = {"Authorization": "AWS test:x", **{name.replace("_", "-"): value for name, value in headers.items()}}
     connection.request(method, target, body=body, headers=fields)
     response = connection.getresponse()
     content = response.read()
@@ -221,6 +221,7 @@ def test_a_truncated_upload_leaves_nothing(server: RunningServer, s3: Any, bucke
         connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=30)
         connection.putrequest("PUT", f"/{bucket}/k")
         connection.putheader("Content-Length", str(size))
+        connection.putheader("Authorization", "AWS test:x")
         connection.endheaders()
         connection.send(b"x" * (size // 2))
         connection.close()
@@ -257,7 +258,8 @@ def test_expect_100_continue(server: RunningServer, s3: Any, bucket: str) -> Non
 def test_a_body_without_a_length_is_refused(server: RunningServer, bucket: str) -> None:
     url = urlsplit(server.endpoint)
     connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=30)
-    connection.request("PUT", f"/{bucket}/k", body=iter([b"x"]), encode_chunked=True)
+    fields = {"Authorization": "AWS test:x"}
+    connection.request("PUT", f"/{bucket}/k", body=iter([b"x"]), headers=fields, encode_chunked=True)
     assert connection.getresponse().status == 411
     connection.close()
 
@@ -472,6 +474,7 @@ def test_buckets(server: RunningServer, s3: Any, bucket: str) -> None:
 def test_settings_come_back_and_go(s3: Any, bucket: str) -> None:
     tags = {"TagSet": [{"Key": "k", "Value": "v"}]}
     cors = {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["https://a.example"], "MaxAgeSeconds": 5}]}
+    wild = {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["https://*.*"]}]}
     block = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
     policy = (
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject",'
@@ -482,10 +485,18 @@ def test_settings_come_back_and_go(s3: Any, bucket: str) -> None:
     assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tags["TagSet"]
     s3.delete_bucket_tagging(Bucket=bucket)
     assert refused(s3.get_bucket_cors, Bucket=bucket) == ("NoSuchCORSConfiguration", 404)
-    assert refused(s3.put_bucket_cors, Bucket=bucket, CORSConfiguration=cors)[1] == 501
-    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=block)
+    assert refused(s3.put_bucket_cors, Bucket=bucket, CORSConfiguration=wild)[0] == "InvalidRequest"
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration=cors)
+    assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"] == cors["CORSRules"]
+    s3.delete_bucket_cors(Bucket=bucket)
+    assert refused(s3.get_bucket_cors, Bucket=bucket)[0] == "NoSuchCORSConfiguration"
     assert s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"] == block
     assert refused(s3.put_bucket_policy, Bucket=bucket, Policy="{}")[0] == "MalformedPolicy"
+    assert refused(s3.put_bucket_policy, Bucket=bucket, Policy=policy) == ("AccessDenied", 403)
+    s3.delete_public_access_block(Bucket=bucket)
+    assert refused(s3.get_public_access_block, Bucket=bucket)[0] == "NoSuchPublicAccessBlockConfiguration"
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration={"BlockPublicAcls": True})
+    assert s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]["BlockPublicPolicy"] is False
     s3.put_bucket_policy(Bucket=bucket, Policy=policy)
     assert s3.get_bucket_policy(Bucket=bucket)["Policy"] == policy
     assert s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is True

@@ -11,6 +11,7 @@ from typing import Any
 from paddock.interfaces import Tx
 from paddock.model.errors import ClientError, NotYet
 from paddock.services.s3 import view
+from paddock.services.s3.access import check_signed
 from paddock.services.s3.desk import Desk, refuse
 from paddock.services.s3.errors import invalid_argument
 from paddock.services.s3.multipart import abort
@@ -19,6 +20,8 @@ from paddock.services.service import Call, Reply
 
 BUCKETS_MAX = 10_000
 BUCKET_TAGS_MAX = 50
+CLOSED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+"""The public access block that AWS gives to every new bucket."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _RESERVED = (("xn--", "sthree-", "amzn-s3-demo-"), ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"))
 _CLASSIC = "us-east-1"
@@ -41,6 +44,7 @@ def check_name(name: str) -> None:
 async def create_bucket(desk: Desk, call: Call) -> dict[str, Any]:
     """One's own bucket again is an error, save in us-east-1, where AWS lets it pass."""
     params, name = call.params, call.params["Bucket"]
+    check_signed(call)
     refuse(params)
     view.check_acl(params)
     check_name(name)
@@ -49,7 +53,9 @@ async def create_bucket(desk: Desk, call: Call) -> dict[str, Any]:
         raise NotYet(f"ObjectOwnership {ownership} is not supported yet: objects have no ACLs.")
     region = _region(call)
     tags = (params.get("CreateBucketConfiguration") or {}).get("Tags")
-    settings = {"tagging": view.tags_of_set(tags, BUCKET_TAGS_MAX)} if tags else {}
+    settings: dict[str, Any] = {"public_access_block": dict(CLOSED)}
+    if tags:
+        settings["tagging"] = view.tags_of_set(tags, BUCKET_TAGS_MAX)
     bucket = Bucket(name=name, account=call.caller.account, region=region, created_ms=desk.now_ms(), settings=settings)
     added = await desk.write(lambda tx: tx.run("s3_bucket_add", **bucket.row()))
     if added:
@@ -128,6 +134,7 @@ async def get_bucket_location(desk: Desk, call: Call) -> dict[str, Any]:
 
 
 async def list_buckets(desk: Desk, call: Call) -> dict[str, Any]:
+    check_signed(call)
     params, account = call.params, call.caller.account
     prefix, region = params.get("Prefix") or "", params.get("BucketRegion")
     most = int(params.get("MaxBuckets") or BUCKETS_MAX)

@@ -14,7 +14,7 @@ from paddock.interfaces import Tx
 from paddock.model.errors import ServiceError
 from paddock.services.s3 import shelf, view
 from paddock.services.s3.desk import Desk
-from paddock.services.s3.errors import disk_full, invalid_argument, invalid_request, no_such_key
+from paddock.services.s3.errors import access_denied, disk_full, invalid_argument, invalid_request, no_such_key
 from paddock.services.s3.multipart import keep_part, part_number_of, upload_in
 from paddock.services.s3.nouns import About, Bucket, Part, Version, segments_from
 from paddock.services.s3.objects import keep
@@ -43,8 +43,10 @@ async def _source(desk: Desk, call: Call) -> Source:
     name, slash, key = unquote(path.removeprefix("/")).partition("/")
     if not slash or not key:
         raise invalid_argument("Invalid copy source object key", "x-amz-copy-source", text)
-    bucket = desk.bucket_named(call, name, call.params.get("ExpectedSourceBucketOwner"))
+    bucket = desk.bucket_named(name, call.params.get("ExpectedSourceBucketOwner"))
     version_id = parse_qs(query).get("versionId", [None])[0]
+    if not desk.allows(bucket, call, "s3:GetObject" if version_id is None else "s3:GetObjectVersion", key):
+        raise access_denied()
 
     def look(tx: Tx) -> tuple[Version, Mapping[str, Any] | None]:
         version = shelf.find(tx, bucket.name, key, version_id)

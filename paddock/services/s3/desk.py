@@ -1,7 +1,7 @@
 """What the operations of S3 may ask, and what they share.
 
-Buckets are few and held in memory whole, as a copy of what the store holds; objects are asked for one by one. Callers
-are accounts, as everywhere on loopback: a bucket belongs to the account that made it, and others are refused.
+Buckets are few and held in memory whole, as a copy of what the store holds; objects are asked for one by one. Who may
+do what with a bucket is decided in access.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 from paddock.interfaces import Clock, Ids, Segments, Store, Tx
 from paddock.model.delivery import TargetEvent
 from paddock.model.errors import NotYet, ServiceError
+from paddock.model.permission import ResourcePolicy
+from paddock.services.s3 import access
 from paddock.services.s3.errors import access_denied, disk_full, no_such_bucket
 from paddock.services.s3.events import events_of
 from paddock.services.s3.nouns import Bucket, Version, bucket_from, dump, segments_from
@@ -66,6 +68,7 @@ class Desk:
         self.ids = ids
         self.buckets: dict[str, Bucket] = {}
         self._seq = 0
+        self._policies: dict[str, ResourcePolicy] = {}
 
     @classmethod
     async def open(cls, *, store: Store, **handed: Any) -> Desk:
@@ -85,18 +88,43 @@ class Desk:
         self._seq = max(self._seq + 1, int(self.clock.now().timestamp() * 1_000_000))
         return self._seq
 
-    def bucket_of(self, call: Call, member: str = "Bucket") -> Bucket:
-        """The caller's bucket that the call names. Raises NoSuchBucket, AccessDenied; NotYet for refused settings."""
-        refuse(call.params)
-        return self.bucket_named(call, call.params[member], call.params.get("ExpectedBucketOwner"))
+    def bucket_of(self, call: Call) -> Bucket:
+        """The bucket that the call names and may use so. Raises NoSuchBucket, AccessDenied; NotYet for settings that
+        are refused.
 
-    def bucket_named(self, call: Call, name: str, expected_owner: str | None = None) -> Bucket:
+        What is done to many keys at once is asked for each of them, by its operation.
+        """
+        params = call.params
+        refuse(params)
+        bucket = self.bucket_named(params["Bucket"], params.get("ExpectedBucketOwner"))
+        if call.operation != "DeleteObjects":
+            action = access.action_of(call.operation, params)
+            if not self.allows(bucket, call, action, params.get("Key")):
+                raise access_denied()
+        return bucket
+
+    def bucket_named(self, name: str, expected_owner: str | None = None) -> Bucket:
+        """Raises NoSuchBucket; AccessDenied when it is not the expected owner's."""
         bucket = self.buckets.get(name)
         if bucket is None:
             raise no_such_bucket(name)
-        if expected_owner not in (None, bucket.account) or bucket.account != call.caller.account:
+        if expected_owner not in (None, bucket.account):
             raise access_denied()
         return bucket
+
+    def allows(self, bucket: Bucket, call: Call, action: str, key: str | None) -> bool:
+        """Whether the caller may. action: "s3:GetObject". key: None for the bucket itself."""
+        return access.allows(bucket, self._policy_of(bucket), call, action, key, self.clock.now())
+
+    def _policy_of(self, bucket: Bucket) -> ResourcePolicy | None:
+        """The bucket's policy, parsed once."""
+        text = bucket.settings.get("policy")
+        if text is None:
+            return None
+        kept = self._policies.get(bucket.name)
+        if kept is None or kept.text != text:
+            kept = self._policies[bucket.name] = ResourcePolicy.of(text)
+        return kept
 
     async def change(
         self,

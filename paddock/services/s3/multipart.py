@@ -147,7 +147,7 @@ async def complete_multipart_upload(desk: Desk, call: Call) -> dict[str, Any]:
 
 async def _settle(desk: Desk, call: Call, version: Version, parts: Sequence[Part], condition: Condition) -> Version:
     """The version in place of the upload, in one transaction; parts that were not named go."""
-    bucket, upload_id, new_id = desk.buckets[version.bucket], call.params["UploadId"], desk.ids.hex(32)
+    bucket, upload_id, new_id = desk.bucket_named(version.bucket), call.params["UploadId"], desk.ids.hex(32)
     used = {part.segment for part in parts}
 
     def work(tx: Tx) -> shelf.Change:

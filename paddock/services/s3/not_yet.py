@@ -38,7 +38,6 @@ NOT_YET = frozenset(
         "PutBucketAbac",
         "PutBucketAccelerateConfiguration",
         "PutBucketAnalyticsConfiguration",
-        "PutBucketCors",
         "PutBucketIntelligentTieringConfiguration",
         "PutBucketInventoryConfiguration",
         "PutBucketLifecycle",

@@ -11,9 +11,9 @@ import msgspec
 
 from paddock.interfaces import Reading, Tx
 from paddock.model.errors import ClientError, ServiceError
-from paddock.services.s3 import shelf, view
+from paddock.services.s3 import access, shelf, view
 from paddock.services.s3.desk import Desk
-from paddock.services.s3.errors import malformed_xml, no_such_key, precondition_failed
+from paddock.services.s3.errors import access_denied, malformed_xml, no_such_key, precondition_failed
 from paddock.services.s3.intake import receive
 from paddock.services.s3.nouns import Bucket, Version, segments_from
 from paddock.services.s3.reading import Span, conditions_of, slices_of, span_of
@@ -52,7 +52,7 @@ async def put_object(desk: Desk, call: Call) -> dict[str, Any]:
 
 async def keep(desk: Desk, call: Call, version: Version, content: Content, condition: Condition, event: str) -> Version:
     """Commit a version and the event of it. When that fails, its segments are deleted."""
-    bucket, new_id = desk.buckets[version.bucket], desk.ids.hex(32)
+    bucket, new_id = desk.bucket_named(version.bucket), desk.ids.hex(32)
 
     def work(tx: Tx) -> shelf.Change:
         change = shelf.add(tx, bucket, version, content, condition, new_id)
@@ -96,7 +96,7 @@ async def _open(desk: Desk, call: Call, *, with_content: bool) -> Opened:
     version_id, conditions = params.get("VersionId"), conditions_of(params)
 
     def look(tx: Tx) -> tuple[Version, Mapping[str, Any] | None]:
-        version = shelf.find(tx, bucket.name, key, version_id)
+        version = _found(desk, call, bucket, tx, key, version_id)
         content = tx.row("s3_content_get", id=version.content) if with_content and not version.marker else None
         return version, content
 
@@ -118,6 +118,16 @@ async def _open(desk: Desk, call: Call, *, with_content: bool) -> Opened:
             continue  # replaced since it was looked up: look again
         return Opened(bucket=bucket, version=version, span=span, body=body)
     raise ServiceError("We encountered an internal error. Please try again.", code="InternalError", status=500)
+
+
+def _found(desk: Desk, call: Call, bucket: Bucket, tx: Tx, key: str, version_id: str | None) -> Version:
+    """As shelf.find; who may not list the bucket is not told what is missing there."""
+    try:
+        return shelf.find(tx, bucket.name, key, version_id)
+    except ClientError:
+        if not desk.allows(bucket, call, "s3:ListBucket", None):
+            raise access_denied() from None
+        raise
 
 
 def _is_marker(version: Version, version_id: str | None) -> ServiceError:
@@ -219,7 +229,10 @@ async def delete_objects(desk: Desk, call: Call) -> dict[str, Any]:
             "IfMatchLastModifiedTime": entry.get("LastModifiedTime"),
         }
         try:
-            change = await take_off(desk, call, bucket, view.key_of(entry), entry.get("VersionId"), conditions)
+            key = view.key_of(entry)
+            if not desk.allows(bucket, call, access.action_of("DeleteObject", entry), key):
+                raise access_denied()
+            change = await take_off(desk, call, bucket, key, entry.get("VersionId"), conditions)
         except ClientError as error:
             return {}, {**named, "Code": error.code, "Message": error.message}
         shown = _deleted(bucket, change, entry.get("VersionId"))

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from paddock.model.errors import ClientError, NotYet, ServiceError
-from paddock.model.policy import Kind, MalformedPolicy, parse
-from paddock.services.s3 import view
+from paddock.model.permission import ResourcePolicy
+from paddock.services.s3 import access, view
+from paddock.services.s3.buckets import CLOSED
 from paddock.services.s3.desk import Desk
 from paddock.services.s3.objects import owner_only
 from paddock.services.service import Call
 
-POLICY_BYTES_MAX = 20_480
 BUCKET_TAGS_MAX = 50
 
 ABSENT: Mapping[str, tuple[str, str]] = {
@@ -42,7 +42,6 @@ ABSENT: Mapping[str, tuple[str, str]] = {
 DEFAULT_ENCRYPTION = {
     "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}]
 }
-OPEN = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
 ENFORCED = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
@@ -104,22 +103,17 @@ async def get_bucket_policy(desk: Desk, call: Call) -> dict[str, Any]:
 
 
 async def put_bucket_policy(desk: Desk, call: Call) -> None:
-    """Validated and kept. Callers are their account's root here, so within an account it decides nothing."""
-    text = call.params["Policy"]
-    bucket = desk.bucket_of(call)
-    if len(text.encode()) > POLICY_BYTES_MAX:
-        raise ClientError("Policies must be no larger than 20 KB.", code="PolicyTooLarge")
-    try:
-        statements = parse(text, Kind.RESOURCE).statements
-    except MalformedPolicy as error:
-        raise ClientError(str(error), code="MalformedPolicy") from error
-    for statement in statements:
-        if any(each != "*" and not each.startswith(bucket.arn) for each in statement.resources):
-            raise ClientError("Policy has invalid resource", code="MalformedPolicy")
-        if any(each != "*" and not each.lower().startswith("s3:") for each in statement.actions):
-            raise ClientError("Policy has invalid action", code="MalformedPolicy")
+    """What it says holds from now on: access.py asks it."""
+    text, bucket = call.params["Policy"], desk.bucket_of(call)
+    policy = access.checked(text, bucket)
     if call.params.get("ConfirmRemoveSelfBucketAccess"):
         raise NotYet("ConfirmRemoveSelfBucketAccess is not supported yet.")
+    block = bucket.settings.get("public_access_block") or {}
+    if block.get("BlockPublicPolicy") and access.is_public(policy):
+        message = (
+            "Public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access of this bucket."
+        )
+        raise ClientError(message, code="AccessDenied", status=403)
     await _set(desk, call, "policy", text)
 
 
@@ -129,12 +123,8 @@ async def delete_bucket_policy(desk: Desk, call: Call) -> None:
 
 async def get_bucket_policy_status(desk: Desk, call: Call) -> dict[str, Any]:
     """Whether the policy lets everybody in."""
-    statements = parse(_found(desk, call, "policy"), Kind.RESOURCE).statements
-    public = any(
-        each.allow and not each.conditions and any("*" in ids for ids in each.principals.values())
-        for each in statements
-    )
-    return {"PolicyStatus": {"IsPublic": public}}
+    policy = ResourcePolicy.of(_found(desk, call, "policy"))
+    return {"PolicyStatus": {"IsPublic": access.is_public(policy)}}
 
 
 # ---- CORS
@@ -178,7 +168,7 @@ async def get_public_access_block(desk: Desk, call: Call) -> dict[str, Any]:
 
 async def put_public_access_block(desk: Desk, call: Call) -> None:
     given = call.params["PublicAccessBlockConfiguration"]
-    await _set(desk, call, "public_access_block", {name: bool(given.get(name)) for name in OPEN})
+    await _set(desk, call, "public_access_block", {name: bool(given.get(name)) for name in CLOSED})
 
 
 async def delete_public_access_block(desk: Desk, call: Call) -> None:

@@ -33,7 +33,8 @@ def test_account_and_region(key: str, account: str) -> None:
 
 
 def test_unsigned_requests_get_the_defaults() -> None:
-    assert caller_of(None, "999999999999", "us-east-1") == Caller(account="999999999999", region="us-east-1")
+    nobody = Caller(account="999999999999", region="us-east-1", anonymous=True)
+    assert caller_of(None, "999999999999", "us-east-1") == nobody
 
 
 @pytest.mark.parametrize("region", ["", "us:east", "a" * 33, "US-EAST-1", "us-east-1\n"])

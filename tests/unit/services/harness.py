@@ -85,7 +85,7 @@ class Client:
             raise Refused("ValidationException", constraints.message(broken))
         try:
             output = await self.operations[name](
-                self.mount.desk, Call(caller=self.caller, request_id="r-1", params=parsed)
+                self.mount.desk, Call(caller=self.caller, request_id="r-1", params=parsed, operation=name)
             )
         except ServiceError as error:
             raise self._refused(error) from error
