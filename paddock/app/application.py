@@ -34,6 +34,7 @@ class App:
     sources: Sources
     event_mode: EventMode
     bridge: Bridge
+    event_services: EventServices
 
     @classmethod
     async def wire_up(cls, start: Start) -> App:
@@ -68,14 +69,24 @@ class App:
         await sources.mappings.start()
         await event_mode.start()
         await bridge.start()
+        event_services.sweeper.start()
         sources.pollers.start()
         server = await HttpServer.start(front.handle, [start.listener], limits=LIMITS, now=on.clock.now)
-        return cls(server=server, ground=on, functions=functions, sources=sources, event_mode=event_mode, bridge=bridge)
+        return cls(
+            server=server,
+            ground=on,
+            functions=functions,
+            sources=sources,
+            event_mode=event_mode,
+            bridge=bridge,
+            event_services=event_services,
+        )
 
     async def stop(self) -> None:
         """No new requests; running ones may end; then what they need, in the order of need."""
         await self.server.close(DRAIN_S)
         await self.bridge.stop()
+        await self.event_services.sweeper.stop()
         await self.event_mode.stop()
         try:
             async with asyncio.timeout(DRAIN_S):

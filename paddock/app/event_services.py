@@ -12,6 +12,7 @@ from paddock.backends.files.notary import FileNotary
 from paddock.backends.files.segments import FileSegments
 from paddock.backends.http.post import Poster
 from paddock.services import s3, sns
+from paddock.services.s3 import Sweeper
 
 SNS_CERTIFICATE = "/_paddock/sns-certificate.pem"
 
@@ -23,6 +24,7 @@ class EventServices:
     s3: s3.Desk
     sns: sns.Desk
     documents: Mapping[str, bytes]
+    sweeper: Sweeper
 
     @classmethod
     async def open(cls, start: Start, on: Foundation, event_mode: EventMode) -> EventServices:
@@ -46,7 +48,7 @@ class EventServices:
             outbox=outbox.put,
             check_target=event_mode.targets.check,
         )
-        return cls(s3=buckets, sns=topics, documents={SNS_CERTIFICATE: notary.certificate})
+        return cls(s3=buckets, sns=topics, documents={SNS_CERTIFICATE: notary.certificate}, sweeper=Sweeper(buckets))
 
     def desks(self) -> dict[str, Any]:
         return {"s3": self.s3, "sns": self.sns}

@@ -43,11 +43,12 @@ from paddock.model.errors import (
 from paddock.services.service import Call, Mount, Operation, Reply, operations_of
 from paddock.wire import constraints, integrity
 from paddock.wire.errors import WireError
+from paddock.wire.form_data import FormData
 from paddock.wire.http1 import BodyTooLarge, ClientGone, Handler, IncomingRequest
 from paddock.wire.messages import Request, Response
 from paddock.wire.protocol import parse, route, serialize
 from paddock.wire.service import ServiceModel, Switchboard, load_service
-from paddock.wire.sigv4 import check_expiry, credential_of
+from paddock.wire.sigv4 import check_expiry, credential_of, credential_of_form
 from paddock.wire.streamed import StreamedBody
 from paddock.wire.virtual_host import VirtualHosts
 
@@ -193,6 +194,8 @@ class Front:
         if incoming.path in self._documents and incoming.method == "GET":
             fields = (("Content-Type", "application/x-pem-file"),)
             return Response(status=200, headers=fields, body=self._documents[incoming.path])
+        if self._pages.is_form(head):
+            return await self._post(incoming, head, asked, account)
         asked.service = self._switchboard.identify(head)
         is_told_by_head = asked.service is not None
         streamed = asked.service is not None and _is_streamed(asked.service, head)
@@ -257,6 +260,23 @@ class Front:
         else:
             output = await self._run(known.work, known.desk, call)
         return _success(known.model, asked, output)
+
+    async def _post(self, incoming: IncomingRequest, head: Request, asked: _Asked, account: str) -> Response:
+        """A browser's form, which no service model knows."""
+        asked.service, asked.operation = self._served[self._pages.service].model, "PostObject"
+        form = await FormData.read(incoming)
+        credential = credential_of_form(form.fields)
+        caller = caller_of(credential, self._settings.default_account, self._settings.default_region)
+        caller = replace(caller, account=account) if account else caller
+        call = Call(
+            caller=nobody(caller) if is_foreign(incoming.headers) else caller,
+            request_id=asked.request_id,
+            params={},
+            source_ip=incoming.peer.rpartition(":")[0].strip("[]"),
+            headers=incoming.headers,
+            operation="PutObject",
+        )
+        return await self._pages.post(call, head.path, form)
 
     def _health_response(self, asked: _Asked) -> Response:
         fields = (("x-amzn-RequestId", asked.request_id), ("Content-Type", "application/json"))

@@ -18,8 +18,9 @@ def caller_of(credential: Credential | None, default_account: str, default_regio
     """
     if credential is None:
         return Caller(account=default_account, region=default_region, anonymous=True)
-    if credential.region and _REGION.fullmatch(credential.region) is None:
+    is_older = not credential.date  # S3's version 2 says neither day nor region
+    if not is_older and _REGION.fullmatch(credential.region) is None:
         raise AccessDenied("Credential should be scoped to a valid region.", code="InvalidSignatureException")
     key = credential.access_key_id
     account = key if len(key) == 12 and key.isascii() and key.isdecimal() else default_account
-    return Caller(account=account, region=credential.region or default_region, access_key_id=key)
+    return Caller(account=account, region=default_region if is_older else credential.region, access_key_id=key)

@@ -1,4 +1,4 @@
-"""Pages of other web sites that a bucket's CORS rules let in.
+"""What browsers ask of buckets: whether a page of another site may use them, and uploads by forms.
 
 The guard refuses whatever a foreign page makes the user's browser send, for any credentials are accepted here and a
 page can make some up. A rule of a bucket opens the guard for that bucket, and only so far: whoever comes through it is
@@ -14,6 +14,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from paddock.model.caller import Caller
+from paddock.services.service import Call
+from paddock.wire.form_data import FormData, is_form
 from paddock.wire.messages import Request, Response
 
 Fields = tuple[tuple[str, str], ...]
@@ -27,6 +29,12 @@ class Site(Protocol):
 
     def has(self, path: str) -> bool:
         """Whether the path, in path style, leads to one of its resources."""
+
+    def takes_forms(self, path: str) -> bool:
+        """Whether forms are sent to this path."""
+
+    async def post(self, call: Call, path: str, form: FormData) -> Response:
+        """What a form uploads. Raises ServiceError."""
 
     def preflight(self, request: Request) -> Fields:
         """The answer to OPTIONS. Raises ServiceError."""
@@ -57,6 +65,19 @@ class Pages:
         """Raises ServiceError."""
         assert self._site is not None
         return Response(status=200, headers=self._site.preflight(request))
+
+    def is_form(self, request: Request) -> bool:
+        return (
+            request.method == "POST"
+            and self._site is not None
+            and is_form(request.headers.get("content-type"))
+            and self._site.takes_forms(request.path)
+        )
+
+    async def post(self, call: Call, path: str, form: FormData) -> Response:
+        """Raises ServiceError."""
+        assert self._site is not None
+        return await self._site.post(call, path, form)
 
     def shared(self, request: Request) -> Fields | None:
         """None for a request that no page sent, or that no rule lets in."""

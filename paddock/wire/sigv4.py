@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -89,6 +89,13 @@ def credential_of(request: Request) -> Credential | None:
     if "AWSAccessKeyId=" in request.query and "Signature=" in request.query:
         return _older(dict(part.partition("=")[::2] for part in request.query.split("&")).get("AWSAccessKeyId", ""))
     return None
+
+
+def credential_of_form(fields: Mapping[str, str]) -> Credential | None:
+    """The credential that a browser's form carries; names in lower case."""
+    if fields.get("x-amz-credential"):
+        return _credential(fields["x-amz-credential"])
+    return _older(fields.get("awsaccesskeyid", ""))
 
 
 def _older(access_key_id: str) -> Credential | None:

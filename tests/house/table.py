@@ -117,6 +117,7 @@ MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {
     ): "a defect of ours must not lose an event: it is logged and tried again",
     ("paddock/observe/logbook.py", "_drain"): "log lines that cannot be stored must not end the loop that stores",
     ("paddock/observe/logbook.py", "_retention_loop"): "a sweep that failed is tried again at the next interval",
+    ("paddock/services/s3/sweep.py", "_loop"): "rules that could not be carried out are tried again, the loop goes on",
     ("paddock/wire/http1_connection.py", "_serve"): "a defect in a handler must not take the connection's loop down",
     ("paddock/worker/sandbox/cell.py", "_start"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_names"): _CHILD,

@@ -107,9 +107,13 @@ def test_the_credential_is_read_without_being_verified() -> None:
     assert credential_of(invoke()) == Credential("AKIDEXAMPLE", "20260115", "us-east-1", "lambda")
     assert credential_of(presigned()) == Credential("AKIDEXAMPLE", "20260115", "us-east-1", "lambda")
     assert credential_of(Request(method="GET", path="/")) is None
-    for text in ("Basic abc", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256 Credential=a/b/c", "AWS AKID:sig"):
+    for text in ("Basic abc", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256 Credential=a/b/c", "AWS :sig"):
         assert credential_of(Request(method="GET", path="/", headers=Headers([("Authorization", text)]))) is None
     assert credential_of(Request(method="GET", path="/", query="X-Amz-Credential=%ff")) is None
+    older = Credential("AKID", "", "", "s3")
+    assert credential_of(Request(method="GET", path="/", headers=Headers([("Authorization", "AWS AKID:sig")]))) == older
+    assert credential_of(Request(method="GET", path="/", query="AWSAccessKeyId=AKID&Signature=s&Expires=1")) == older
+    assert credential_of(Request(method="GET", path="/", query="AWSAccessKeyId=AKID")) is None
 
 
 @pytest.mark.parametrize(

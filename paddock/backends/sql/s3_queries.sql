@@ -23,8 +23,8 @@ SELECT id FROM s3_uploads WHERE bucket = :name;
 DELETE FROM s3_buckets WHERE name = :name;
 
 -- name: s3_seq_last
--- Delete markers have no content, but time goes on by more than them.
-SELECT max(id) AS seq FROM s3_contents;
+-- The greatest number given: a clock that was set back must not give one again, nor one below a delete marker's.
+SELECT max(coalesce((SELECT max(id) FROM s3_contents), 0), coalesce((SELECT max(seq) FROM s3_objects WHERE marker = 1), 0)) AS seq;
 
 -- name: s3_content_add
 INSERT INTO s3_contents (id, bytes, segments) VALUES (:id, :bytes, :segments);
@@ -117,3 +117,8 @@ DELETE FROM s3_parts WHERE upload = :upload;
 -- name: s3_parts_all
 -- Every segment of a part that waits.
 SELECT segment FROM s3_parts;
+
+-- name: s3_lifecycle_page
+-- All versions as lifecycle rules look at them, in the order of s3_versions_page.
+SELECT key, seq, version_id, latest, marker, size, etag, modified_ms, tags FROM s3_objects
+WHERE bucket = :bucket AND key >= :start AND (key > :start OR seq < :below) ORDER BY key, seq DESC LIMIT :limit;

@@ -47,7 +47,7 @@ class Desk:
     """store: the catalogue. Made by `await Desk.open(...)`, which collects what a crash left.
 
     outbox: puts an event on its way within a transaction. check_target: raises TargetRefused when a
-    target is not there or does not let the event's source in.
+    target is not there or does not let the event's source in. lifecycles_changed: so many times since the start.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Desk:
         self.ids = ids
         self.buckets: dict[str, Bucket] = {}
         self._seq = 0
+        self.lifecycles_changed = 0
         self._policies: dict[str, ResourcePolicy] = {}
 
     @classmethod

@@ -36,6 +36,8 @@ _BRIDGE: Mapping[str, tuple[str, str]] = {
     "ObjectCreated:CompleteMultipartUpload": ("Object Created", "CompleteMultipartUpload"),
     "ObjectRemoved:Delete": ("Object Deleted", "DeleteObject"),
     "ObjectRemoved:DeleteMarkerCreated": ("Object Deleted", "DeleteObject"),
+    "LifecycleExpiration:Delete": ("Object Deleted", "Lifecycle Expiration"),
+    "LifecycleExpiration:DeleteMarkerCreated": ("Object Deleted", "Lifecycle Expiration"),
     "ObjectTagging:Put": ("Object Tags Added", ""),
     "ObjectTagging:Delete": ("Object Tags Deleted", ""),
 }
@@ -89,11 +91,11 @@ def record_of(bucket: Bucket, event: str, version: Version, call: Call, now: dat
     subject: dict[str, Any] = {"key": quote_plus(version.key, safe="/")}
     if family == "ObjectCreated":
         subject["size"] = version.size
-    if family in ("ObjectCreated", "ObjectTagging"):
+    if family in ("ObjectCreated", "ObjectTagging") and version.etag:
         subject["eTag"] = version.etag.strip('"')
     if bucket.versioning:
         subject["versionId"] = version.version_id
-    if family in ("ObjectCreated", "ObjectRemoved"):
+    if family != "ObjectTagging":
         subject["sequencer"] = version.sequencer
     return {
         "eventVersion": _VERSIONS.get(family, "2.1"),
@@ -101,7 +103,7 @@ def record_of(bucket: Bucket, event: str, version: Version, call: Call, now: dat
         "awsRegion": bucket.region,
         "eventTime": stamp(now),
         "eventName": event,
-        "userIdentity": {"principalId": f"AWS:{call.caller.access_key_id or call.caller.account}"},
+        "userIdentity": {"principalId": _principal(family, call)},
         "requestParameters": {"sourceIPAddress": call.source_ip or "127.0.0.1"},
         "responseElements": {"x-amz-request-id": call.request_id, "x-amz-id-2": host_id(call.request_id)},
         "s3": {
@@ -115,6 +117,13 @@ def record_of(bucket: Bucket, event: str, version: Version, call: Call, now: dat
             "object": subject,
         },
     }
+
+
+def _principal(family: str, call: Call) -> str:
+    """Who did it: S3 itself, nobody in particular, or a key."""
+    if family == "LifecycleExpiration":
+        return PRINCIPAL
+    return "Anonymous" if call.caller.anonymous else f"AWS:{call.caller.access_key_id or call.caller.account}"
 
 
 def bridge_entry(bucket: Bucket, event: str, version: Version, call: Call, now: datetime) -> dict[str, Any]:

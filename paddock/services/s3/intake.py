@@ -80,6 +80,7 @@ async def receive(desk: Desk, call: Call, algorithm: str = "", *, inline: bool =
     stored = Slice("", 0, body.length)
     if inline and body.length <= INLINE_BYTES_MAX:
         data = await body.read()
+        stored = Slice("", 0, len(data))
         sums.update(data)
     else:
         try:

@@ -11,7 +11,7 @@ import msgspec
 
 from paddock.interfaces import Tx
 from paddock.model.errors import ClientError, ServiceError
-from paddock.services.s3 import shelf, view
+from paddock.services.s3 import lifecycle, shelf, view
 from paddock.services.s3.desk import Desk
 from paddock.services.s3.errors import (
     bad_digest,
@@ -45,7 +45,11 @@ async def create_multipart_upload(desk: Desk, call: Call) -> dict[str, Any]:
         tags=view.tags_of_header(params.get("Tagging")), about=about,
     )  # fmt: skip
     await desk.write(lambda tx: tx.run("s3_upload_add", **upload.row()))
-    shown = {"Bucket": bucket.name, "Key": key, "UploadId": upload.id, "ServerSideEncryption": "AES256"}
+    shown: dict[str, Any] = {"Bucket": bucket.name, "Key": key, "UploadId": upload.id}
+    shown["ServerSideEncryption"] = "AES256"
+    end = lifecycle.abort_of(bucket, key, upload.created_ms)
+    if end is not None:
+        shown |= {"AbortDate": view.instant(end[0]), "AbortRuleId": end[1]}
     return shown | ({"ChecksumAlgorithm": algorithm, "ChecksumType": about.checksum_type} if algorithm else {})
 
 

@@ -41,7 +41,6 @@ NOT_YET = frozenset(
         "PutBucketIntelligentTieringConfiguration",
         "PutBucketInventoryConfiguration",
         "PutBucketLifecycle",
-        "PutBucketLifecycleConfiguration",
         "PutBucketLogging",
         "PutBucketMetricsConfiguration",
         "PutBucketNotification",

@@ -15,7 +15,7 @@ from paddock.services.s3.errors import invalid_argument
 from paddock.services.s3.nouns import Bucket
 from paddock.services.service import Call
 
-HONOURED = frozenset({"ObjectCreated", "ObjectRemoved", "ObjectTagging"})
+HONOURED = frozenset({"ObjectCreated", "ObjectRemoved", "ObjectTagging", "LifecycleExpiration"})
 """Families of events that happen here."""
 
 _ELEMENTS: Mapping[str, tuple[str, str]] = {

@@ -11,7 +11,7 @@ import msgspec
 
 from paddock.interfaces import Reading, Tx
 from paddock.model.errors import ClientError, ServiceError
-from paddock.services.s3 import access, shelf, view
+from paddock.services.s3 import access, lifecycle, shelf, view
 from paddock.services.s3.desk import Desk
 from paddock.services.s3.errors import access_denied, malformed_xml, no_such_key, precondition_failed
 from paddock.services.s3.intake import receive
@@ -47,7 +47,7 @@ async def put_object(desk: Desk, call: Call) -> dict[str, Any]:
     )
     kept = await keep(desk, call, version, content, condition, "ObjectCreated:Put")
     shown = {"ETag": kept.etag, "ServerSideEncryption": "AES256", **view.checksums(kept)}
-    return view.with_version(bucket, kept, shown)
+    return view.with_version(bucket, kept, shown | lifecycle.expiration_of(bucket, kept))
 
 
 async def keep(desk: Desk, call: Call, version: Version, content: Content, condition: Condition, event: str) -> Version:
@@ -141,6 +141,7 @@ def _is_marker(version: Version, version_id: str | None) -> ServiceError:
 def _answer(call: Call, opened: Opened, body: dict[str, Any]) -> Reply:
     version, span, params = opened.version, opened.span, call.params
     shown = view.with_version(opened.bucket, version, view.described(version)) | body
+    shown |= lifecycle.expiration_of(opened.bucket, version)
     shown["ContentLength"] = span.size
     for name in _OVERRIDES:
         if params.get(name) is not None:

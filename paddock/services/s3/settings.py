@@ -29,7 +29,6 @@ ABSENT: Mapping[str, tuple[str, str]] = {
         "The public access block configuration was not found",
     ),
     "ownership": ("OwnershipControlsNotFoundError", "The bucket ownership controls were not found"),
-    "lifecycle": ("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),
     "website": ("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"),
     "replication": ("ReplicationConfigurationNotFoundError", "The replication configuration was not found"),
     "object_lock": (
@@ -206,15 +205,6 @@ async def put_bucket_acl(desk: Desk, call: Call) -> None:
 
 
 # ---- what no bucket here has
-
-
-async def get_bucket_lifecycle_configuration(desk: Desk, call: Call) -> dict[str, Any]:
-    raise absent(desk, call, "lifecycle")
-
-
-async def delete_bucket_lifecycle(desk: Desk, call: Call) -> None:
-    """There is none to delete, which is no error."""
-    desk.bucket_of(call)
 
 
 async def get_bucket_website(desk: Desk, call: Call) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""What browsers ask of buckets besides S3's operations: preflights of CORS."""
+"""What browsers ask of buckets besides S3's operations: preflights of CORS, and uploads by forms."""
 
 from __future__ import annotations
 
-from paddock.services.s3 import cors
+from paddock.services.s3 import cors, forms
 from paddock.services.s3.cors import Fields
 from paddock.services.s3.desk import Desk
 from paddock.services.s3.errors import no_such_bucket
-from paddock.wire.messages import Request
+from paddock.services.service import Call
+from paddock.wire.form_data import FormData
+from paddock.wire.messages import Request, Response
 from paddock.wire.router import decode_segment
 
 
@@ -20,6 +22,13 @@ class Web:
 
     def has(self, path: str) -> bool:
         return _names(path)[0] in self._desk.buckets
+
+    def takes_forms(self, path: str) -> bool:
+        """At a bucket, not at a key."""
+        return self.has(path) and not _names(path)[1]
+
+    async def post(self, call: Call, path: str, form: FormData) -> Response:
+        return await forms.post(self._desk, call, _names(path)[0], form)
 
     def preflight(self, request: Request) -> Fields:
         """Raises as cors.preflight; NoSuchBucket."""

@@ -90,7 +90,8 @@ class Client:
         except ServiceError as error:
             raise self._refused(error) from error
         assert output is None or isinstance(output, Mapping)
-        assert misfits(model.output_shape, output or {}) == []
+        shown = {member: value for member, value in (output or {}).items() if value is not None}
+        assert misfits(model.output_shape, shown) == []
         response = protocol.serialize(self.model, name, output or {}, "r-1")
         assert isinstance(response.body, bytes)
         answer = {"status_code": response.status, "headers": dict(response.headers), "body": response.body}
@@ -102,11 +103,13 @@ class Client:
         made = create_serializer(self.model.protocol).serialize_to_request(params, model)
         body = made["body"]
         body = urlencode(body) if isinstance(body, dict) else body
+        path, _, query = made["url_path"].partition("?")  # S3's subresources stand in its paths
+        query = "&".join(filter(None, (query, urlencode(made["query_string"], doseq=True))))
         return Request(
             method=made["method"],
-            path=made["url_path"],
-            query=urlencode(made["query_string"], doseq=True),
-            headers=Headers(list(made["headers"].items())),
+            path=path,
+            query=query,
+            headers=Headers([(name, str(value)) for name, value in made["headers"].items()]),
             body=body.encode() if isinstance(body, str) else body,
         )
 
