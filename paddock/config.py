@@ -404,6 +404,13 @@ class Config:
     external_secret_access_key: str = _setting(
         "test", "The secret that belongs to it.", Pattern(r"[\x21-\x7e]{1,256}", "a secret access key")
     )
+    s3_webhook_token: str = _setting(
+        "",
+        "S3 stores that stand outside, such as MinIO, may push their notifications to /_paddock/s3-events with this "
+        "token; docs/external-buckets.md says how. Without it nobody may.",
+        Pattern(r"([\x21-\x7e]{16,256})?", "a token of 16 to 256 characters, or nothing"),
+        "none",
+    )
     function_url_base: str = _setting(
         "",
         "What function URLs are made of: with https://fn.example.com they are "

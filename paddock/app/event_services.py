@@ -12,7 +12,7 @@ from paddock.backends.files.notary import FileNotary
 from paddock.backends.files.segments import FileSegments
 from paddock.backends.http.post import Poster
 from paddock.services import s3, sns
-from paddock.services.s3 import Sweeper
+from paddock.services.s3 import BucketTarget, Sweeper
 
 SNS_CERTIFICATE = "/_paddock/sns-certificate.pem"
 
@@ -48,6 +48,8 @@ class EventServices:
             outbox=outbox.put,
             check_target=event_mode.targets.check,
         )
+        records = BucketTarget(buckets, on.ids)
+        event_mode.targets.add("s3", records.send, records.check)
         return cls(s3=buckets, sns=topics, documents={SNS_CERTIFICATE: notary.certificate}, sweeper=Sweeper(buckets))
 
     def desks(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -56,6 +56,9 @@ log = logging.getLogger("paddock.front")
 
 HEALTH_PATH = "/health"
 COVERAGE = "See docs/coverage.md."
+
+Hook = Callable[[IncomingRequest], Awaitable[Response]]
+"""Answers requests that no service model describes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,7 @@ class Front:
     new_id: a fresh request id (UUID). health: the JSON document of GET /health. record: takes one AccessRecord per
     request, at once and without I/O. monotonic: seconds, for durations. now: aware UTC; without it URLs never expire.
     documents: texts that anybody may GET, by path (the certificate of SNS's signatures).
-    site: what pages of other sites may use (pages.py).
+    site: what pages of other sites may use (pages.py). hooks: who takes POSTs at a path; each checks who calls.
     """
 
     def __init__(
@@ -123,7 +126,9 @@ class Front:
         documents: Mapping[str, bytes] | None = None,
         now: Callable[[], datetime] | None = None,
         site: Site | None = None,
+        hooks: Mapping[str, Hook] | None = None,
     ) -> None:
+        self._hooks = hooks if hooks is not None else {}
         self._pages = Pages(site)
         self._settings = settings
         self._downloads = code_downloads
@@ -194,6 +199,9 @@ class Front:
         if incoming.path in self._documents and incoming.method == "GET":
             fields = (("Content-Type", "application/x-pem-file"),)
             return Response(status=200, headers=fields, body=self._documents[incoming.path])
+        hook = self._hooks.get(incoming.path) if incoming.method == "POST" else None
+        if hook is not None:
+            return await hook(incoming)
         if self._pages.is_form(head):
             return await self._post(incoming, head, asked, account)
         asked.service = self._switchboard.identify(head)

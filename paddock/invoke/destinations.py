@@ -62,6 +62,8 @@ def to_destination(
     unqualified = ":".join(function_arn.split(":")[:7])
     lineage = Lineage.of(finished.event.trace_id).with_execution(unqualified)
     attributes = {"AWSTraceHeader": with_lineage(finished.event.trace_id, lineage)}
+    if service_of(destination_arn) == "s3":
+        attributes["ObjectKey"] = _object_key(finished, function_arn, at)
     return TargetEvent(
         target_arn=destination_arn,
         body=body,
@@ -71,6 +73,12 @@ def to_destination(
         role_arn=role_arn,
         attributes=attributes,
     )
+
+
+def _object_key(finished: Finished, function_arn: str, at: datetime) -> str:
+    """AWS's layout. The event's own id makes a record that is delivered twice the same object."""
+    name = function_arn.split(":")[6]
+    return f"aws/lambda/async/{name}/{at:%Y/%m/%d}/{at:%Y-%m-%dT%H.%M.%S}-{finished.event.request_id}"
 
 
 def _bus_entry(finished: Finished, body: bytes, bus_arn: str, function_arn: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,24 @@ def test_destinations_get_the_records(server: RunningServer, aws: Any, name: str
     assert failure["event"]["requestContext"]["condition"] == "RetriesExhausted"
     assert failure["event"]["responseContext"]["functionError"] == "Unhandled"
     assert failure["event"]["responsePayload"]["errorMessage"] == "told to fail"
+
+
+def test_a_bucket_gets_the_record_of_a_failure(server: RunningServer, aws: Any, name: str) -> None:
+    server.create(name, KEEPER)
+    s3, bucket = server.client("s3"), "failed-events"
+    s3.create_bucket(Bucket=bucket)
+    aws.put_function_event_invoke_config(
+        FunctionName=name, MaximumRetryAttempts=0,
+        DestinationConfig={"OnFailure": {"Destination": f"arn:aws:s3:::{bucket}"}},
+    )  # fmt: skip
+    sent = aws.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"fail": true}')
+    [stored] = until(lambda: s3.list_objects_v2(Bucket=bucket).get("Contents"))
+    request_id = sent["ResponseMetadata"]["RequestId"]
+    day, moment = r"(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3T\d\d\.\d\d\.\d\d"
+    assert re.fullmatch(f"aws/lambda/async/{name}/{day}/{moment}-{request_id}", stored["Key"])
+    record = json.loads(s3.get_object(Bucket=bucket, Key=stored["Key"])["Body"].read())
+    assert (record["requestPayload"], record["responsePayload"]["errorMessage"]) == ({"fail": True}, "told to fail")
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
 
 
 def test_configurations_as_aws_shows_them(server: RunningServer, aws: Any, name: str) -> None:

@@ -16,7 +16,10 @@ from paddock.services.s3.desk import Desk
 from paddock.services.s3.not_yet import NOT_YET
 from paddock.services.s3.reader import ObjectReader
 from paddock.services.s3.sweep import Sweeper
+from paddock.services.s3.target import BucketTarget
 from paddock.services.s3.web import Web
+from paddock.services.s3.webhook import PATH as WEBHOOK
+from paddock.services.s3.webhook import Webhook
 from paddock.services.service import Service
 
 SERVICE = Service(
@@ -27,4 +30,4 @@ SERVICE = Service(
     self_limited=frozenset({"PutObject", "UploadPart", "CopyObject", "UploadPartCopy"}),
 )
 
-__all__ = ["SERVICE", "Desk", "ObjectReader", "Sweeper", "Web"]
+__all__ = ["SERVICE", "WEBHOOK", "BucketTarget", "Desk", "ObjectReader", "Sweeper", "Web", "Webhook"]
