@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.bed import bed
-from bench.client import TIMEOUT_S, Connection, Script, Wrong, hammer
-from bench.figures import Figure, Row, Skipped, compared, judged, rate
+from bench.bed import Bed, bed
+from bench.client import TIMEOUT_S, Connection, Script, Wrong, hammer, invocation
+from bench.figures import Figure, Row, Skipped, compared, judged, latency, rate
 from bench.references import Serving
 
 LARGE_BYTES = 64 << 20
@@ -26,14 +26,26 @@ SMALL_BYTES = 4_096
 CLIENTS = 16
 KEYS = 64
 PIECE = 1 << 20
+PAUSE_S = 0.05
 SCOPE = (
     "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, "
     "Signature=00"
 )
 
 
-def rows(large: int, seconds: float) -> list[Row]:
-    """large: rounds of PUT and GET of 64 MB. seconds: of 4 KB PUTs."""
+STARTER = """
+import time
+def handler(event, context):
+    started = time.time_ns()
+    if "Records" in event:
+        print("started", event["Records"][0]["s3"]["object"]["key"], started)
+    return event
+"""
+"""The machine's clock is the function's, too."""
+
+
+def rows(large: int, seconds: float, started: int) -> list[Row]:
+    """large: rounds of PUT and GET of 64 MB. seconds: of 4 KB PUTs. started: objects that start a handler."""
     with bed() as place, tempfile.TemporaryDirectory() as directory:
         place.server.client("s3").create_bucket(Bucket="bench")
         server = place.server.server_pid
@@ -48,7 +60,55 @@ def rows(large: int, seconds: float) -> list[Row]:
             _figure("a bare file server", reference),
             judged(used, most=32.0),
         ]
-        return [*found, *_against_moto(small, seconds)]
+        return [*found, *_against_moto(small, seconds), *_starting(place, started)]
+
+
+def _starting(place: Bed, count: int) -> list[Row]:
+    """From the first byte of a PUT to the first line of the handler, one at a time on an idle server."""
+    place.create(["starter"], STARTER, MemorySize=1769)
+    bucket, arn = "starting", place.lambda_.get_function(FunctionName="starter")["Configuration"]["FunctionArn"]
+    s3 = place.server.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    place.lambda_.add_permission(
+        FunctionName="starter", StatementId="s3", Action="lambda:InvokeFunction", Principal="s3.amazonaws.com",
+        SourceArn=f"arn:aws:s3:::{bucket}",
+    )  # fmt: skip
+    rule = {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"]}
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [rule]}
+    )
+    connection, host = Connection(place.endpoint), urlsplit(place.endpoint).netloc
+    request = invocation(place.endpoint, "starter", b'{"a": 1}')
+    connection.ask(request)
+    warm = [connection.timed(request, b'{"a": 1}') for _ in range(count)]
+    sent: dict[str, int] = {}
+    for number in range(count):
+        sent[str(number)] = time.time_ns()
+        head = f"PUT /{bucket}/{number} HTTP/1.1\r\nHost: {host}\r\n{SCOPE}\r\nContent-Length: 1\r\n\r\nx"
+        answer = connection.ask(head.encode())
+        if answer.status != 200:
+            raise Wrong(repr(answer))
+        time.sleep(PAUSE_S)
+    connection.close()
+    found = latency("S3: PUT to the start of the handler, idle", _until_started(place, sent))
+    return [compared(found, latency("warm Invoke of the same function", warm), most=5.0)]
+
+
+def _until_started(place: Bed, sent: dict[str, int]) -> list[float]:
+    """Milliseconds for each key, from what the handlers logged."""
+    deadline = time.monotonic() + TIMEOUT_S
+    logs = place.server.client("logs")
+    while True:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName="/aws/lambda/starter", filterPattern="started"
+        )
+        lines = [event["message"].split() for page in pages for event in page["events"]]
+        found = {line[1]: (int(line[2]) - sent[line[1]]) / 1e6 for line in lines if line[:1] == ["started"]}
+        if len(found) == len(sent):
+            return list(found.values())
+        if time.monotonic() > deadline:
+            raise Wrong(f"{len(found)} of {len(sent)} handlers started")
+        time.sleep(0.1)
 
 
 def _against_moto(small: Figure, seconds: float) -> list[Row]:

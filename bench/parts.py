@@ -17,7 +17,7 @@ PARTS: Mapping[str, Callable[[bool], Sequence[Row]]] = {
     "trace": lambda quick: trace.rows(60, 2.0) if quick else trace.rows(150, 3.0),
     "schedules": lambda quick: schedules.rows(1000 if quick else 10_000),
     "sleepers": lambda quick: cold.sleepers(200, 10.0) if quick else cold.sleepers(1000, 30.0),
-    "objects": lambda quick: objects.rows(4, 2.0) if quick else objects.rows(15, 8.0),
+    "objects": lambda quick: objects.rows(4, 2.0, 30) if quick else objects.rows(15, 8.0, 200),
     "idle": lambda quick: idle.rows(100, 10.0, 5.0) if quick else idle.rows(3000, 90.0, 20.0),
 }
 """Name -> what measures it. quick: a minute for everything, with so few samples that only large changes show."""

@@ -206,7 +206,8 @@ class Front:
             return await self._post(incoming, head, asked, account)
         asked.service = self._switchboard.identify(head)
         is_told_by_head = asked.service is not None
-        streamed = asked.service is not None and _is_streamed(asked.service, head)
+        routed = route(asked.service, head) if asked.service is not None and asked.service.streams else None
+        streamed = asked.service is not None and routed is not None and _is_streamed(asked.service, routed[0])
         request = head if streamed else await self._with_body(incoming, head, asked)
         served = await self._served_by(request, asked)
         if served.model.name != self._pages.service and is_foreign(incoming.headers):
@@ -215,7 +216,7 @@ class Front:
             check_expiry(request, self._now())
         if served.model.bare_errors and request.body:
             integrity.check_whole(request)
-        asked.operation, path_params = route(served.model, request)
+        asked.operation, path_params = routed or route(served.model, request)
         work = _function_of(served, asked.operation)
         caller = caller_of(credential_of(request), self._settings.default_account, self._settings.default_region)
         caller = replace(caller, account=account) if account else caller
@@ -365,9 +366,9 @@ def _request(incoming: IncomingRequest) -> Request:
     return Request(method=incoming.method, path=incoming.path, query=incoming.query, headers=incoming.headers)
 
 
-def _is_streamed(service: ServiceModel, head: Request) -> bool:
-    """Whether the operation takes its body in pieces. Raises as route does, for services that stream at all."""
-    return service.streams and bool(service.plans[route(service, head)[0]].stream)
+def _is_streamed(service: ServiceModel, operation: str) -> bool:
+    """Whether the operation takes its body in pieces."""
+    return bool(service.plans[operation].stream)
 
 
 def _function_of(served: _Served, operation: str) -> Operation:

@@ -101,10 +101,14 @@ def parse_located(
     if places.query and request.query:
         _parse_query(places.query, query_pairs(request.query), found, literal_query)
     headers = request.headers
-    for place in places.header:
-        sent = headers.get(place.name, "\0")
-        if sent != "\0":
-            found[place.member] = _parse_header(place.shape, headers, place.name, sent)
+    if places.header:
+        # A request of S3 has a dozen fields, and its operation may know fifty: each field is looked at once.
+        first: dict[str, str] = {}
+        for name, value in headers:
+            first.setdefault(name, value)
+        for place in places.header:
+            if place.name in first:
+                found[place.member] = _parse_header(place.shape, headers, place.name, first[place.name])
     for place in places.header_maps:
         prefix = place.name
         pairs = {name[len(prefix) :]: value for name, value in headers if name.startswith(prefix)}

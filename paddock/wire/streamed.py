@@ -110,6 +110,8 @@ class _Framing:
                     return ""
                 raise _incomplete("The body ended in the middle of its chunk framing")
             self._left += more
+        if end > LINE_BYTES_MAX:
+            raise _incomplete("The chunk framing of the body is broken")
         line, self._left = self._left[:end], self._left[end + 2 :]
         return line.decode("latin-1")
 

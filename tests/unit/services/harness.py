@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from paddock.model.errors import ServiceError
 from paddock.services.service import Call, Mount, operations_of
 from paddock.wire import constraints, protocol
 from paddock.wire.messages import Headers, Request
-from paddock.wire.service import load_service
+from paddock.wire.service import ServiceModel, load_service
 from tests.support.shapes import misfits
 
 NOW_MS = 1_768_478_400_000
@@ -56,6 +57,12 @@ class CountingIds:
         return f"{self.given * 0x9E3779B97F4A7C15F39CC0605CEDC835:032x}"[-digits:].rjust(digits, "0")
 
 
+@functools.cache
+def model_of(name: str) -> ServiceModel:
+    """Read once: a model has megabytes."""
+    return load_service(name)
+
+
 class Refused(AssertionError):
     """What the operation raised: (code, message)."""
 
@@ -71,7 +78,7 @@ class Client:
     def __init__(self, mount: Mount, caller: Caller | None = None) -> None:
         self.mount = mount
         self.caller = caller or Caller(account=ACCOUNT, region="us-east-1")
-        self.model = load_service(mount.service.name)
+        self.model = model_of(mount.service.name)
         self.operations = operations_of(tuple(self.model.operation_names), *mount.service.modules)
 
     async def __call__(self, operation: str, **params: Any) -> dict[str, Any]:
