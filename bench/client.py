@@ -112,6 +112,10 @@ class Script:
     requests: Sequence[bytes]
     expected: bytes
 
+    def check(self, answer: Answer) -> None:
+        """Raises Wrong for an answer that is not the right one."""
+        answer.expect(self.expected)
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -152,7 +156,7 @@ def hammer(connections: Sequence[Connection], scripts: Sequence[Script], seconds
                 buffers[fd] = data
                 continue
             now = clock()
-            answer.expect(script[fd].expected)
+            script[fd].check(answer)
             latencies.append((now - sent_at[fd]) * 1000)
             buffers[fd] = b""
             if now >= until:

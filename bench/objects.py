@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.bed import Bed, bed
 from bench.client import TIMEOUT_S, Connection, Script, Wrong, hammer, invocation
 from bench.figures import Figure, Row, Skipped, compared, judged, latency, rate
+from bench.moto import NoMoto, moto
 from bench.references import Serving
 
 LARGE_BYTES = 64 << 20
@@ -112,12 +110,13 @@ def _until_started(place: Bed, sent: dict[str, int]) -> list[float]:
 
 
 def _against_moto(small: Figure, seconds: float) -> list[Row]:
-    program = shutil.which("moto_server")
-    if program is None:
-        return [small, Skipped(name="moto server: PUT of 4 KB", why="moto_server is not on PATH")]
-    with _moto(program) as endpoint:
-        moto = _small_anew(endpoint, seconds)
-    return [compared(small, moto, least=10.0), moto]
+    try:
+        with moto() as endpoint:
+            _make_bucket(endpoint)
+            found = _small_anew(endpoint, seconds)
+    except NoMoto as error:
+        return [small, Skipped(name="moto server: PUT of 4 KB", why=str(error))]
+    return [compared(small, found, least=10.0), found]
 
 
 def _figure(name: str, mb_per_s: Sequence[float]) -> Figure:
@@ -202,34 +201,10 @@ def _small(endpoint: str, seconds: float) -> Figure:
     return rate(f"S3: PUT of 4 KB, {CLIENTS} clients", [load.per_s], len(load.latencies_ms))
 
 
-@contextmanager
-def _moto(program: str) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [program, "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    endpoint = f"http://127.0.0.1:{port}"
-    try:
-        _make_bucket(endpoint)
-        yield endpoint
-    finally:
-        process.terminate()
-        process.wait(TIMEOUT_S)
-
-
 def _make_bucket(endpoint: str) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while True:
-        try:
-            connection = Connection(endpoint)
-            host = urlsplit(endpoint).netloc
-            connection.ask(f"PUT /bench HTTP/1.1\r\nHost: {host}\r\n{SCOPE}\r\nContent-Length: 0\r\n\r\n".encode())
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    host, connection = urlsplit(endpoint).netloc, Connection(endpoint)
+    connection.ask(f"PUT /bench HTTP/1.1\r\nHost: {host}\r\n{SCOPE}\r\nContent-Length: 0\r\n\r\n".encode())
+    connection.close()
 
 
 def resident_mb(pid: int) -> float:

@@ -283,6 +283,12 @@ class Config:
         "`uvloop` serves more on the same processor; `asyncio` is Python's own.",
         Choice(("asyncio", "uvloop")),
     )
+    event_backlog_mb_max: int = _setting(
+        4_096,
+        "How much of asynchronous events may wait for one function; beyond it an Event invoke is answered "
+        "TooManyRequestsException, which clients try again.",
+        Whole(1, 1_048_576),
+    )
     environment_idle_timeout_s: int = _setting(
         600,
         "An execution environment idle for this long is stopped: every one with `keep_alive` fixed; with adaptive, "

@@ -7,7 +7,7 @@ tests/conformance runs over every implementation.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from paddock.model.provisioned import PoolState
 from paddock.model.slice import Slice
 
 T = TypeVar("T")
+R = TypeVar("R")
 Row = Mapping[str, Any]
 
 
@@ -46,6 +47,11 @@ class Store(Protocol):
 
     async def write(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in a transaction; returns once it is durable (fsynced). An exception rolls `work` back."""
+
+    def batched(self, work: Callable[[Tx, Sequence[T]], Sequence[R]]) -> Callable[[T], Awaitable[R]]:
+        """A function that has one item written, by a `work` that takes many: what is asked for at the same time shares
+        a statement, and fails together. An item is written although nobody waits for it any more.
+        """
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` on a consistent snapshot that sees every write acknowledged before the call."""
@@ -118,10 +124,28 @@ class Queue(Protocol):
     def put(self, tx: Tx, topic: str, body: bytes, *, delay_s: float = 0.0, group: str = "") -> None:
         """Add a message as part of a store's transaction. group: whose it is, for fairness between groups."""
 
-    async def take(self, topic: str, count_max: int, lease_s: float) -> Sequence[Delivery]:
+    def add(
+        self,
+        topic: str,
+        body: bytes,
+        *,
+        group: str = "",
+        begin: Callable[[Delivery | None], None] | None = None,
+        lease_s: float = 0.0,
+    ) -> Awaitable[object]:
+        """Add a message in a transaction of its own; done once it is durable. Raises OSError.
+
+        begin: the message is taken at once, for lease_s, and handed to it; with None when it could not be stored. It
+        is called in any case, once, also when the caller does not wait for the end.
+        """
+
+    async def take(
+        self, topic: str, count_max: int, lease_s: float, room: Callable[[str], int] | None = None
+    ) -> Sequence[Delivery]:
         """Up to count_max messages that are due, oldest first within a group, groups in turn; waits for none.
 
-        One that is neither acked nor retried within lease_s is due again.
+        One that is neither acked nor retried within lease_s is due again. room: how many of a group may be taken;
+        it is asked from any thread.
         """
 
     async def ack(self, deliveries: Sequence[Delivery], also: Callable[[Tx], None] | None = None) -> None:
@@ -133,8 +157,17 @@ class Queue(Protocol):
     async def retry(self, delivery: Delivery, delay_s: float, body: bytes | None = None) -> None:
         """Due again after delay_s, with another body if one is given. Without effect when the lease was lost."""
 
-    async def wait(self, topic: str, timeout_s: float) -> None:
-        """Until something of the topic may be due, or the time is over. A hint only: take() tells."""
+    async def wait(self, topic: str, timeout_s: float, room: Callable[[str], int] | None = None) -> None:
+        """Until something of the topic may be due, or the time is over. A hint only: take() tells.
+
+        room: as take's; what is due in groups without room is not waited for.
+        """
+
+    async def depth(self, topic: str) -> tuple[int, float]:
+        """(messages that wait or are being worked on, seconds since the oldest of them was put)."""
+
+    async def groups(self, topic: str) -> Mapping[str, tuple[int, int]]:
+        """What each group holds: (messages, bytes of their bodies)."""
 
 
 class Targets(Protocol):

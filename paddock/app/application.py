@@ -35,12 +35,13 @@ class App:
     event_mode: EventMode
     bridge: Bridge
     event_services: EventServices
+    mover: sqs.Mover
 
     @classmethod
     async def wire_up(cls, start: Start) -> App:
         on = await Foundation.open(start)
         functions = await Functions.open(start, on, lambda account: front.confined_to(account))
-        event_mode = EventMode.of(on, functions.dispatcher, functions.event_invokes)
+        event_mode = EventMode.of(start.config, on, functions.dispatcher, functions.event_invokes)
         bridge = Bridge.of(on, event_mode)
         queues = await sqs.Desk.open(store=on.store, clock=on.clock, ids=on.ids, base_url=start.endpoint)
         event_mode.targets.add("sqs", lambda event: queues.send(event, sqs.send))
@@ -63,7 +64,7 @@ class App:
             **event_services.desks(),
             **_neighbours(on),
         }
-        front = serving.front(start, on, desks, downloads, functions.worker, event_services.documents)
+        front = serving.front(start, on, desks, downloads, functions.worker, event_mode, event_services.documents)
         await functions.catalogue.start()
         functions.urls.start()
         await sources.mappings.start()
@@ -71,6 +72,8 @@ class App:
         await bridge.start()
         event_services.sweeper.start()
         sources.pollers.start()
+        mover = sqs.Mover(queues)
+        mover.start()
         server = await HttpServer.start(front.handle, [start.listener], limits=LIMITS, now=on.clock.now)
         return cls(
             server=server,
@@ -80,6 +83,7 @@ class App:
             event_mode=event_mode,
             bridge=bridge,
             event_services=event_services,
+            mover=mover,
         )
 
     async def stop(self) -> None:
@@ -87,6 +91,7 @@ class App:
         await self.server.close(DRAIN_S)
         await self.bridge.stop()
         await self.event_services.sweeper.stop()
+        await self.mover.stop()
         await self.event_mode.stop()
         try:
             async with asyncio.timeout(DRAIN_S):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from paddock import __version__
+from paddock.app.event_mode import EventMode
 from paddock.app.ground import Foundation, Start
 from paddock.config import Config
 from paddock.front.access import AccessRecord
@@ -25,13 +26,14 @@ def front(
     desks: Mapping[str, Any],
     downloads: Downloads,
     worker: Worker,
+    event_mode: EventMode,
     documents: Mapping[str, bytes],
 ) -> Front:
     return Front(
         [Mount(service, desks[service.name]) for service in SERVICES],
         _settings(start.config),
         new_id=on.ids.uuid,
-        health=lambda: health(start, worker),
+        health=lambda: health(start, worker, event_mode),
         record=_record,
         monotonic=on.clock.monotonic,
         code_downloads=downloads,
@@ -51,7 +53,7 @@ def _settings(config: Config) -> FrontSettings:
     )
 
 
-def health(start: Start, worker: Worker) -> dict[str, Any]:
+def health(start: Start, worker: Worker, event_mode: EventMode) -> dict[str, Any]:
     return {
         "status": "running",
         "version": __version__,
@@ -59,6 +61,7 @@ def health(start: Start, worker: Worker) -> dict[str, Any]:
         "isolation": dict(start.isolation),
         "runtimes": [offer.name for offer in start.offers],
         **worker.counts(),
+        **event_mode.counts(),
     }
 
 

@@ -12,7 +12,8 @@ A function that is throttled, or that cannot be run at the moment, gives its rec
 after a time that doubles with each such answer; nothing is read meanwhile. A source that cannot be read is tried
 again in the same way. While the function does not exist, or is not Active yet, nothing is read at all.
 
-Stopping (disable, update, delete, the end of the server) interrupts reading, and waits for batches in flight.
+A change (disable, update, delete) interrupts reading; batches in flight come to their end beside whoever reads next,
+and count against the same MaximumConcurrency. The end of the server waits for them.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ T = TypeVar("T")
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 60.0
 ABSENT_FUNCTION_S = 1.0
+SETTLE_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +86,23 @@ class Invoker(Protocol):
 class Runner:
     """The lanes of one enabled mapping. stop() must be called at the end."""
 
-    def __init__(self, mapping: EventSourceMapping, source: Source, invoker: Invoker, clock: Clock) -> None:
+    def __init__(
+        self,
+        mapping: EventSourceMapping,
+        source: Source,
+        invoker: Invoker,
+        clock: Clock,
+        before: Sequence[Runner] = (),
+    ) -> None:
+        """before: runners of the same mapping that stopped reading, and may have batches in flight."""
         self._mapping = mapping
+        self._before = tuple(before)
         self._source = source
         self._invoker = invoker
         self._clock = clock
         self._lanes: set[asyncio.Task[None]] = set()
         self._reading = 0
+        self._read_ended = asyncio.Event()
         self._stopping = asyncio.Event()
         self._busy_since: float | None = None
         self._backoff_s = 0.0
@@ -99,6 +111,13 @@ class Runner:
     @property
     def lanes(self) -> int:
         return len(self._lanes)
+
+    async def stop_reading(self) -> None:
+        """Read no more; batches in flight go on."""
+        self._stopping.set()
+        while self._reading:
+            self._read_ended.clear()
+            await self._read_ended.wait()
 
     async def stop(self) -> None:
         """Read no more; returns when every batch in flight has come to its end."""
@@ -129,11 +148,15 @@ class Runner:
         if not self._invoker.ready(self._mapping):
             await self._pause(ABSENT_FUNCTION_S)
             return True
+        if not self._lanes_free(1):
+            await self._unless_stopped(self._one_before_ends())
+            return True
         self._reading += 1
         try:
             records = await self._unless_stopped(self._source.read())
         finally:
             self._reading -= 1
+            self._read_ended.set()
         if not records:
             if self._reading:
                 return False
@@ -152,11 +175,20 @@ class Runner:
 
     def _more_lanes(self) -> None:
         """Somebody goes on reading while this lane is busy, if there may be one more."""
+        if not self._reading and not self._backoff_s and not self._stopping.is_set() and self._lanes_free(0):
+            self._open_lane()
+
+    def _lanes_free(self, own: int) -> bool:
+        """Whether there may be another lane, beside those before. own: how many of this runner's are not counted."""
         since = self._busy_since
         busy_s = 0.0 if since is None else self._clock.monotonic() - since
-        bound = lanes_max(busy_s, self._mapping.maximum_concurrency)
-        if not self._reading and not self._backoff_s and not self._stopping.is_set() and len(self._lanes) < bound:
-            self._open_lane()
+        others = sum(runner.lanes for runner in self._before)
+        return len(self._lanes) - own + others < lanes_max(busy_s, self._mapping.maximum_concurrency)
+
+    async def _one_before_ends(self) -> None:
+        lanes = [lane for runner in self._before for lane in runner._lanes]
+        if lanes:
+            await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
 
     async def _dispatched(self, records: Sequence[Record]) -> Verdict:
         try:
@@ -218,6 +250,8 @@ class Supervisor:
         self._invoker = invoker
         self._clock = clock
         self._runners: dict[str, Runner] = {}
+        # Of each mapping, those that read no more and have batches in flight.
+        self._leaving: dict[str, list[Runner]] = {}
         self._working: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.Task[None] | None = None
 
@@ -232,7 +266,8 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
+        leaving = [runner for runners in self._leaving.values() for runner in runners]
+        await asyncio.gather(*(runner.stop() for runner in (*self._runners.values(), *leaving)))
         self._runners.clear()
 
     async def _follow(self) -> None:
@@ -250,19 +285,29 @@ class Supervisor:
         self._working[uuid] = task
 
     async def _work(self, uuid: str) -> None:
-        """Until nothing is left to do for the mapping: one at a time, so that two runners never poll for it."""
+        """Until nothing is left to do for the mapping: one at a time, so that two runners never read for it."""
         try:
-            mapping = self._mappings.current(uuid)
-            while mapping is not None and self._has_work(mapping):
-                runner = self._runners.pop(uuid, None)
-                if runner is not None:
-                    await runner.stop()
-                if mapping.enabled and mapping.state is not MappingState.DELETING:
-                    self._runners[uuid] = Runner(mapping, self._source_of(mapping), self._invoker, self._clock)
-                await self._mappings.settle(mapping)
-                mapping = self._mappings.current(uuid)
-        except OSError as error:
-            # A full disk: the mapping stays on its way, and is taken up at the next change or start.
-            log.warning("an event source mapping could not be settled: %s", error)
+            while (mapping := self._mappings.current(uuid)) is not None and self._has_work(mapping):
+                try:
+                    await self._change(mapping)
+                except OSError as error:  # a full disk: the mapping stays on its way
+                    log.warning("an event source mapping could not be settled: %s", error)
+                    await self._clock.sleep(SETTLE_AGAIN_S)
         finally:
             del self._working[uuid]
+
+    async def _change(self, mapping: EventSourceMapping) -> None:
+        """From what polls for it now to what it says. Raises OSError."""
+        uuid = mapping.uuid
+        leaving = [runner for runner in self._leaving.pop(uuid, ()) if runner.lanes]
+        runner = self._runners.pop(uuid, None)
+        if runner is not None:
+            leaving.append(runner)
+        if leaving:
+            self._leaving[uuid] = leaving
+        if runner is not None:
+            await runner.stop_reading()
+        if mapping.enabled and mapping.state is not MappingState.DELETING:
+            source = self._source_of(mapping)
+            self._runners[uuid] = Runner(mapping, source, self._invoker, self._clock, tuple(leaving))
+        await self._mappings.settle(mapping)

@@ -28,7 +28,7 @@ from paddock.front.downloads import Downloads
 from paddock.front.guard import Guard, is_foreign
 from paddock.front.identity import caller_of
 from paddock.front.pages import Fields, Pages, Site, nobody
-from paddock.front.recognition import Heads, Known, body_tells_nothing
+from paddock.front.recognition import Heads, Known, body_is_document, body_tells_nothing
 from paddock.front.rendering import error_response
 from paddock.front.unmounted import Unmounted
 from paddock.model.errors import (
@@ -237,8 +237,11 @@ class Front:
             params={name: value for name, value in params.items() if name != payload},
             payload=payload,
         )
-        if key is not None and is_told_by_head and body_tells_nothing(served.model, plan):
-            self._heads.keep(key, known)
+        if key is not None and is_told_by_head:
+            if body_tells_nothing(served.model, plan):
+                self._heads.keep(key, known)
+            elif body_is_document(served.model, plan):
+                self._heads.keep(key, replace(known, params={}, is_document=True))
         return await self._do(known, params, incoming, asked)
 
     async def _answer_known(self, known: Known, incoming: IncomingRequest, asked: _Asked) -> Response:
@@ -248,6 +251,11 @@ class Front:
             body = await incoming.read(self._settings.body_bytes_max)
         except BodyTooLarge as error:
             raise _too_large(error, known.operation) from None
+        if known.is_document:
+            request = replace(_request(incoming), body=body)
+            parsed = parse(known.model, known.operation, request, {})
+            _check_constraints(known.model, known.operation, parsed)
+            return await self._do(known, parsed, incoming, asked)
         params = dict(known.params)
         if body and known.payload:
             params[known.payload] = body

@@ -8,8 +8,9 @@ request that has the same ones means the same:
     POST | /2015-03-31/functions/f/invocations | host: ... | x-amz-log-type: Tail | Credential=.../lambda/aws4_request
     -> Lambda's Invoke, {FunctionName: f, LogType: Tail}, its caller
 
-Only what passed every check is kept, and nothing whose meaning a body could change: operations with a document as their
-body, with text or a stream as their payload, and requests that are not signed in the header go the long way each time.
+Only what passed every check is kept, and nothing whose meaning a body could change: of rest-json operations with a
+document as their body, with text or a stream as their payload, and of requests that are not signed in the header, all
+go the long way each time. Of a json service, the head tells the operation, and the document is parsed and checked anew.
 What is kept says what was asked, never whether a signature is right.
 """
 
@@ -35,7 +36,10 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """params: without the payload. payload: the member that is the raw body, "" when the body means nothing."""
+    """params: without the payload. payload: the member that is the raw body, "" when the body means nothing.
+
+    is_document: the body is a document with all members, which has to be parsed and checked each time.
+    """
 
     model: ServiceModel
     desk: Any
@@ -45,6 +49,7 @@ class Known:
     caller: Caller
     params: Mapping[str, Any]
     payload: str
+    is_document: bool = False
 
 
 class Heads:
@@ -81,6 +86,11 @@ class Heads:
         if len(self._known) >= HEADS_MAX:
             self._known.clear()
         self._known[key] = known
+
+
+def body_is_document(model: ServiceModel, plan: Plan) -> bool:
+    """Whether every member stands in a document, and nothing else depends on it."""
+    return model.protocol == "json" and not plan.stream
 
 
 def body_tells_nothing(model: ServiceModel, plan: Plan) -> bool:

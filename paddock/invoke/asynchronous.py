@@ -12,18 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
-from paddock.interfaces import Clock, Ids, Queue, Store, TargetRefused, Tx
+from paddock.interfaces import Clock, Ids, Queue, TargetRefused, Tx
 from paddock.invoke import destinations
-from paddock.invoke.consumer import Consumer, log
+from paddock.invoke.backlog import Backlog
+from paddock.invoke.consumer import LEASE_S, Consumer, log
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.invoke.outbox import Outbox
+from paddock.invoke.pace import Pace
 from paddock.model import event_mode
 from paddock.model.delivery import Delivery, TargetEvent
-from paddock.model.errors import InternalError, RecursiveInvocation, ResourceConflict, ResourceNotFound, ServiceError
+from paddock.model.errors import (
+    InternalError,
+    RecursiveInvocation,
+    ResourceConflict,
+    ResourceNotFound,
+    ServiceError,
+    TooManyRequests,
+)
 from paddock.model.event_invoke import EventInvokeConfig
 from paddock.model.event_mode import Again, Attempt, Condition, Finished, QueuedEvent
 from paddock.model.function import FunctionVersion
@@ -34,6 +44,7 @@ from paddock.model.tenancy import for_tenant
 TOPIC = "events"
 HANDS_MAX = 1_024
 CHANCE_DIGITS = 4
+FUNCTION_COLONS = 6  # in the ARN of a function without a qualifier
 TRACE_HEADER = "AWSTraceHeader"
 
 
@@ -54,12 +65,11 @@ class Functions(Protocol):
 
 
 class Asynchronous:
-    """Call start() before anything else and stop() at the end."""
+    """Call start() before anything else and stop() at the end. backlog_bytes_max: of the events of one function."""
 
     def __init__(
         self,
         *,
-        store: Store,
         queue: Queue,
         outbox: Outbox,
         dispatcher: Dispatcher,
@@ -67,18 +77,21 @@ class Asynchronous:
         clock: Clock,
         ids: Ids,
         quotas: Quotas,
+        backlog_bytes_max: int,
     ) -> None:
         self._event_bytes_max = quotas.async_payload_bytes_max
-        self._store = store
         self._queue = queue
         self._outbox = outbox
         self._dispatcher = dispatcher
         self._functions = functions
         self._clock = clock
         self._ids = ids
-        self._consumer = Consumer(queue, TOPIC, self._handle, clock=clock, hands_max=HANDS_MAX)
+        self._backlog = Backlog(backlog_bytes_max)
+        self._pace = Pace(lambda group: functions.reserved_at(group) if group else None)
+        self._consumer = Consumer(queue, TOPIC, self._handle, clock=clock, hands_max=HANDS_MAX, pace=self._pace)
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        self._backlog.load(await self._queue.groups(TOPIC))
         self._consumer.start()
 
     async def stop(self) -> None:
@@ -89,13 +102,25 @@ class Asynchronous:
         """Events being worked on now."""
         return self._consumer.busy
 
-    async def accept(self, event: QueuedEvent) -> None:
-        """Returns once the event is durable. Raises OSError when the disk is full."""
-        await self._store.write(lambda tx: self.put(tx, event))
+    @property
+    def backlog(self) -> Backlog:
+        """What waits or runs."""
+        return self._backlog
 
-    def put(self, tx: Tx, event: QueuedEvent) -> None:
-        """The same as part of a transaction."""
-        self._queue.put(tx, TOPIC, msgspec.msgpack.encode(event), group=_function_of(event.arn))
+    async def accept(self, event: QueuedEvent) -> None:
+        """Returns once the event is durable. Raises OSError when the disk is full, TooManyRequests by the backlog."""
+        group, body = _function_of(event.arn), msgspec.msgpack.encode(event)
+        self._backlog.add(group, len(body))
+        try:
+            if self._consumer.claim(group):
+                begin = partial(self._consumer.begin, group)
+                await self._queue.add(TOPIC, body, group=group, begin=begin, lease_s=LEASE_S)
+            else:
+                self._consumer.put(group)
+                await self._queue.add(TOPIC, body, group=group)
+        except OSError:
+            self._backlog.remove(group, len(body))
+            raise
 
     def check(self, event: TargetEvent) -> None:
         """Raises TargetRefused when the function is not there, or its policy does not let the event in."""
@@ -129,7 +154,9 @@ class Asynchronous:
         chance = int(self._ids.hex(CHANCE_DIGITS), 16) / 16**CHANCE_DIGITS
         match event_mode.after(event, attempt, config, self._age_s(delivery), chance):
             case Again(event=tried, delay_s=delay_s):
-                await self._queue.retry(delivery, delay_s, msgspec.msgpack.encode(tried))
+                body = msgspec.msgpack.encode(tried)
+                await self._queue.retry(delivery, delay_s, body)
+                self._backlog.resize(delivery.group, len(body) - len(delivery.body))
             case Finished() as finished:
                 await self._end(delivery, finished, config)
 
@@ -153,6 +180,9 @@ class Asynchronous:
             return Attempt(status=429, message=error.message), None  # it is being made: that passes
         except RecursiveInvocation as error:
             return Attempt(status=error.status, message=error.message), Condition.RECURSION
+        except TooManyRequests as error:
+            self._pace.throttled(_function_of(event.arn))
+            return Attempt(status=error.status, message=error.message), None
         except ServiceError as error:
             return Attempt(status=error.status, message=error.message), None
         return Attempt.answered(result), None
@@ -160,7 +190,8 @@ class Asynchronous:
     async def _end(self, delivery: Delivery, finished: Finished, config: EventInvokeConfig) -> None:
         """What follows from its end, and the end itself, in one commit."""
         follow = self._following(finished, config)
-        await self._queue.ack([delivery], lambda tx: self._send(tx, follow))
+        await self._queue.ack([delivery], (lambda tx: self._send(tx, follow)) if follow else None)
+        self._backlog.remove(delivery.group, len(delivery.body))
 
     def _send(self, tx: Tx, events: Sequence[TargetEvent]) -> None:
         for event in events:
@@ -192,9 +223,9 @@ class Asynchronous:
 
 
 def _function_of(arn: str) -> str:
-    return ":".join(arn.split(":")[:7])
+    return arn if arn.count(":") == FUNCTION_COLONS else ":".join(arn.split(":")[:7])
 
 
 def _qualified(arn: str) -> str:
     """Records name the function with a qualifier, always."""
-    return arn if arn.count(":") > 6 else f"{arn}:$LATEST"
+    return arn if arn.count(":") > FUNCTION_COLONS else f"{arn}:$LATEST"

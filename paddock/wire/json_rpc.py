@@ -15,6 +15,12 @@ from paddock.wire.service import ErrorPlan, Plan, ServiceModel
 def operation_of(service: ServiceModel, request: Request) -> str:
     """Raises UnknownOperation."""
     prefix, _, name = request.headers.get("x-amz-target").rpartition(".")
+    if not name and "awsQueryCompatible" in service.model.metadata:
+        message = (
+            f"Paddock answers {service.name} in its JSON protocol only, which SDKs speak since 2023; the older query "
+            "protocol (Action=...) is not in the service model any more (docs/decisions/0020)."
+        )
+        raise UnknownOperation(message, status=400)
     if name not in service.plans or prefix != service.model.metadata["targetPrefix"]:
         raise UnknownOperation(f"The operation {name[:128]} does not exist in {service.name}", status=400)
     return name

@@ -13,6 +13,7 @@ from paddock.backends.local.ids import SystemIds
 from paddock.backends.sql.queue import SqlQueue
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.interfaces import Queue, Store, Tx
+from paddock.model.delivery import Delivery
 from tests.support.queue import MemoryQueue
 
 
@@ -182,6 +183,80 @@ def test_groups_take_turns(play: Callable[[Story], None]) -> None:
         assert {"quiet2", "abc"} < set(one_by_one)
 
     play(story)
+
+
+def test_a_group_gives_no_more_than_there_is_room_for(play: Callable[[Story], None]) -> None:
+    async def story(world: World) -> None:
+        for number in range(5):
+            await world.put(f"a{number}", group="a")
+        for group in ("b", "c", "d"):
+            await world.put(group, group=group)
+        world.clock.forward(1)
+        room = {"a": 2, "b": 0, "c": 1, "d": 0}
+        taken = await world.queue.take("t", 10, 30, lambda group: room.get(group, 0))
+        assert sorted(one.body for one in taken) == [b"a0", b"a1", b"c"]
+        waiting = asyncio.ensure_future(world.queue.wait("t", 3600, lambda group: 0))
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        # What is due has no room. Only the bell that was rung by the puts may have ended it.
+        waiting.cancel()
+        assert sorted(await world.bodies(10)) == ["a2", "a3", "a4", "b", "d"]
+
+    play(story)
+
+
+def test_what_is_added_is_durable_and_taken_at_once_if_somebody_begins_it(play: Callable[[Story], None]) -> None:
+    async def story(world: World) -> None:
+        begun: list[Delivery | None] = []
+        await asyncio.gather(
+            world.queue.add("t", b"a", group="g"),
+            world.queue.add("t", b"b", group="g", begin=begun.append, lease_s=30),
+            world.queue.add("u", b"c"),
+        )
+        [delivery] = begun
+        assert delivery is not None
+        assert (delivery.body, delivery.group, delivery.attempts) == (b"b", "g", 1)
+        assert await world.bodies() == ["a"]
+        assert await world.bodies(topic="u") == ["c"]
+        assert (await world.queue.depth("t"))[0] == 2
+        await world.queue.ack([delivery])
+        assert (await world.queue.depth("t"))[0] == 1
+
+    play(story)
+
+
+def test_what_was_begun_comes_again_when_its_lease_is_over(play: Callable[[Story], None]) -> None:
+    async def story(world: World) -> None:
+        await world.queue.add("t", b"a", begin=lambda delivery: None, lease_s=30)
+        assert await world.bodies() == []
+        world.clock.forward(31)
+        assert await world.bodies() == ["a"]
+        await world.put("b")
+        await world.queue.add("t", b"c")
+        world.clock.forward(1)
+        assert await world.bodies() == ["b", "c"]  # numbers given here and by the database follow each other
+
+    play(story)
+
+
+def test_it_begins_though_nobody_waits_and_is_told_of_a_failure(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = await SqliteStore.open(tmp_path / "paddock.db")
+        queue = await _sql(store, Clock())
+        begun: asyncio.Future[Delivery | None] = asyncio.get_running_loop().create_future()
+        waiting = asyncio.ensure_future(queue.add("t", b"a", begin=begun.set_result, lease_s=30))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        delivery = await begun
+        assert delivery is not None
+        failed: list[Delivery | None] = []
+        await store.write(lambda tx: tx.run("queue_ack", id=delivery.id, lease=delivery.lease))
+        await store.close()
+        with pytest.raises(RuntimeError):
+            await queue.add("t", b"b", begin=failed.append, lease_s=30)
+        assert failed == [None]
+
+    asyncio.run(story())
 
 
 def test_what_a_transaction_that_failed_has_put_is_not_there(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {
     ("paddock/event_sources/poller.py", "_lane"): "a defect in a source must not end its mapping for good",
     ("paddock/event_sources/schedule.py", "_loop"): "what keeps one share from firing must not stop time for the next",
     ("paddock/front/app.py", "handle"): "the one place that renders errors, defects of ours too",
+    ("paddock/invoke/consumer.py", "_loop"): "a defect of ours must not stop a whole topic without a word",
     (
         "paddock/invoke/consumer.py",
         "_work",

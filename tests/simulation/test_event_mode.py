@@ -1,8 +1,9 @@
 """A day of retries in milliseconds: events of unreliable functions, many seeds, a clock that only the story turns.
 
 The real Asynchronous, Outbox and Consumer run over a queue in memory. What must hold for each event, whatever happens:
-it ends exactly once (here nobody is killed), in time, after the attempts that its configuration allows, with the waits
-that the contract gives, and what follows from its end is sent.
+it ends exactly once, in time, after the attempts that its configuration allows, with exactly the waits that the
+contract gives, and what follows from its end is sent. Where the server is killed, or a lease runs out under a function
+that still runs, it ends at least once, and is never begun again after its end was stored.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ import heapq
 import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from paddock.interfaces import Pool, Tx
-from paddock.invoke.asynchronous import Asynchronous
+from paddock.invoke.asynchronous import TOPIC, Asynchronous
+from paddock.invoke.consumer import LEASE_S
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.invoke.outbox import Outbox
 from paddock.invoke.targets import TargetTable
-from paddock.model.delivery import TargetEvent
+from paddock.model.delivery import Delivery, TargetEvent
 from paddock.model.errors import ResourceNotFound, TooManyRequests
 from paddock.model.event_invoke import EventInvokeConfig
 from paddock.model.event_mode import QueuedEvent
@@ -36,9 +39,13 @@ from tests.support.queue import NO_TX, MemoryQueue
 from tests.unit.worker.world import version
 
 SEEDS = 2_000
+SEEDS_KILLED = 2_000
 PARTS = 8
+SETTLED = 40  # turns of the loop until everybody is where he waits
 EVENTS_PER_SEED = 4
+EXACT_S = 0.01  # records tell milliseconds; a consumer looks again after five of them
 START = datetime(2026, 1, 1, tzinfo=UTC)
+LEASE_LOST_S = LEASE_S + 400.0
 ON_FAILURE, ON_SUCCESS, DEAD = (f"arn:aws:sqs:us-east-1:000000000000:{name}" for name in ("bad", "good", "dead"))
 
 
@@ -81,19 +88,12 @@ class Ids:
         return f"{self._chance.getrandbits(4 * digits):0{digits}x}"
 
 
-class Store:
-    async def write(self, work: Any) -> Any:
-        return work(NO_TX)
-
-    async def read(self, work: Any) -> Any:
-        return work(NO_TX)
-
-    async def close(self) -> None: ...
-
-
 @dataclass
 class Story:
-    """One function with its moods."""
+    """One function with its moods. no_room: between these seconds it reserves zero. lives: of the server, so far.
+
+    tries: (begun, ended) of each. ended: events whose end is stored.
+    """
 
     chance: random.Random
     clock: Clock
@@ -102,8 +102,12 @@ class Story:
     error_share: float
     throttled_until_s: float
     gone_from_s: float | None
-    tries: dict[str, list[float]] = field(default_factory=dict)
+    durations_s: tuple[float, ...] = (0.01, 0.5, 3.0)
+    no_room: tuple[float, float] = (0.0, 0.0)
+    lives: int = 1
+    tries: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     successes: dict[str, int] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
 
     def runnable_at(self, arn: str) -> FunctionVersion:
         if self.gone_from_s is not None and self.clock.seconds >= self.gone_from_s:
@@ -114,7 +118,7 @@ class Story:
         return self.config
 
     def reserved_at(self, arn: str) -> int | None:
-        return None
+        return 0 if self.no_room[0] <= self.clock.seconds < self.no_room[1] else None
 
     def permits(self, arn: str, event: TargetEvent) -> bool:
         return True
@@ -146,8 +150,13 @@ class Story:
     async def run(self, invocation: Invocation) -> InvocationResult:
         if self.clock.seconds < self.throttled_until_s:
             raise TooManyRequests("ConcurrentInvocationLimitExceeded")
-        self.tries.setdefault(invocation.request_id, []).append(self.clock.seconds)
-        await self.clock.sleep(self.chance.choice((0.01, 0.5, 3.0)))
+        request_id, begun, life = invocation.request_id, self.clock.seconds, self.lives
+        assert request_id not in self.ended, "begun after its end was stored"
+        assert self.reserved_at("") is None, "begun while nothing may run"
+        await self.clock.sleep(self.chance.choice(self.durations_s))
+        if life != self.lives:
+            raise asyncio.CancelledError  # it died with its server
+        self.tries.setdefault(request_id, []).append((begun, self.clock.seconds))
         if self.chance.random() < self.error_share:
             return InvocationResult(payload=b'{"errorMessage":"x"}', executed_version="1", function_error="Unhandled")
         self.successes[invocation.request_id] = self.successes.get(invocation.request_id, 0) + 1
@@ -169,14 +178,66 @@ def story_of(chance: random.Random, clock: Clock) -> Story:
         error_share=chance.choice((0.0, 0.3, 0.9, 1.0)),
         throttled_until_s=chance.choice((0.0, 0.0, 30.0, 1_000.0, 30_000.0)),
         gone_from_s=chance.choice((None, None, None, 50.0)),
+        no_room=chance.choice(((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 90.0), (61.0, 100.0))),
     )
 
 
-async def play(seed: int) -> tuple[Story, dict[str, float], list[TargetEvent]]:
-    """Until nothing happens any more: the function, when each event was accepted, what was sent."""
+class Kept(MemoryQueue):
+    """Tells the story what has ended for good."""
+
+    story: Story
+
+    async def ack(self, deliveries: Sequence[Delivery], also: Callable[[Tx], None] | None = None) -> None:
+        for one in deliveries:
+            if one.topic == TOPIC and self._is_held(one):
+                self.story.ended.add(msgspec.msgpack.decode(one.body, type=QueuedEvent).request_id)
+        await super().ack(deliveries, also)
+
+
+@dataclass
+class Life:
+    """One process of the server, from its start to its end."""
+
+    outbox: Outbox
+    asynchronous: Asynchronous
+
+    @staticmethod
+    async def begin(story: Story, queue: Kept, targets: TargetTable, ids: Ids) -> Life:
+        clock = story.clock
+        queue.release()
+        outbox = Outbox(queue, targets, clock, ids)
+        asynchronous = Asynchronous(
+            queue=queue,
+            backlog_bytes_max=1 << 30,
+            outbox=outbox,
+            dispatcher=Dispatcher(story, Quotas(), story),
+            functions=story,
+            clock=clock,
+            ids=ids,
+            quotas=Quotas(),
+        )
+        outbox.start()
+        await asynchronous.start()
+        return Life(outbox, asynchronous)
+
+    async def end(self, story: Story) -> None:
+        """As kill -9 ends it: whatever it was about to do, it does not."""
+        story.lives += 1
+        await self.asynchronous.stop()
+        await self.outbox.stop()
+
+
+async def play(seed: int, kills_max: int = 0) -> tuple[Story, dict[str, float], list[TargetEvent]]:
+    """Until nothing happens any more: the function, when each event was accepted, what was sent.
+
+    kills_max: how often the server is killed, at any step.
+    """
     chance, clock = random.Random(seed), Clock()
     story, sent = story_of(chance, clock), list[TargetEvent]()
-    queue, ids = MemoryQueue(clock), Ids(chance)
+    if kills_max:
+        story.durations_s = (0.01, 3.0, LEASE_LOST_S) if chance.random() < 0.3 else story.durations_s
+    queue, ids = Kept(clock), Ids(chance)
+    queue.story = story
 
     async def deliver(event: TargetEvent) -> None:
         if chance.random() < 0.2:
@@ -185,31 +246,24 @@ async def play(seed: int) -> tuple[Story, dict[str, float], list[TargetEvent]]:
 
     targets = TargetTable()
     targets.add("sqs", deliver)
-    outbox = Outbox(queue, targets, clock, ids)
-    asynchronous = Asynchronous(
-        store=Store(),
-        queue=queue,
-        outbox=outbox,
-        dispatcher=Dispatcher(story, Quotas(), story),
-        functions=story,
-        clock=clock,
-        ids=ids,
-        quotas=Quotas(),
-    )
-    outbox.start()
-    asynchronous.start()
+    life = await Life.begin(story, queue, targets, ids)
     accepted: dict[str, float] = {}
     for _ in range(EVENTS_PER_SEED):
         request_id = ids.uuid()
         accepted[request_id] = clock.seconds
-        await asynchronous.accept(QueuedEvent(request_id=request_id, arn=version("f").function_arn, payload=b"{}"))
+        event = QueuedEvent(request_id=request_id, arn=version("f").function_arn, payload=b"{}")
+        await life.asynchronous.accept(event)
     while queue.has_messages():
-        for _ in range(12):  # let everybody get to where they wait
+        for _ in range(chance.randrange(13) if kills_max else SETTLED):
             await asyncio.sleep(0)
-        clock.to_next()
+        if kills_max and chance.random() < 0.05:
+            kills_max -= 1
+            await life.end(story)
+            life = await Life.begin(story, queue, targets, ids)
+        else:
+            clock.to_next()
         assert clock.seconds < 86_400, "an event that never ends"
-    await asynchronous.stop()
-    await outbox.stop()
+    await life.end(story)
     return story, accepted, sent
 
 
@@ -227,30 +281,62 @@ def check_story(seed: int) -> None:
     letters = sorted(one.attributes["RequestID"] for one in sent if one.target_arn == DEAD)
     failed = [request_id for request_id, one in ended.items() if one["requestContext"]["condition"] != "Success"]
     # A function that is gone takes its dead letter configuration with it.
-    assert letters in (sorted(failed) if story.dead_letters else [], [])
-    if story.dead_letters and story.gone_from_s is None:
+    assert set(letters) <= set(failed)
+    if not story.dead_letters:
+        assert letters == []
+    elif story.gone_from_s is None:
         assert letters == sorted(failed)
     for request_id, record in ended.items():
-        check(story, request_id, record)
+        check(story, request_id, record, accepted[request_id])
 
 
-def check(story: Story, request_id: str, record: dict[str, Any]) -> None:
+def check(story: Story, request_id: str, record: dict[str, Any], accepted_s: float) -> None:
     tries, condition = story.tries.get(request_id, []), record["requestContext"]["condition"]
+    ended_s = (datetime.fromisoformat(record["timestamp"].replace("Z", "+00:00")) - START).total_seconds()
     count = record["requestContext"]["approximateInvokeCount"]
     assert (condition == "Success") == (story.successes.get(request_id, 0) == 1)
     assert story.successes.get(request_id, 0) <= 1
     assert count <= story.config.retries + 1
-    assert all(at < story.config.age_s + 1 for at in tries)
+    assert all(begun - accepted_s < story.config.age_s for begun, _ in tries)
+    # After a throttle, or while there is no room, a function has few hands: what is due may wait for another's end.
+    undisturbed = not story.throttled_until_s and story.no_room == (0.0, 0.0)
+    hand_s = EXACT_S if undisturbed else EVENTS_PER_SEED * max(story.durations_s)
+    if condition == "ZeroReservedConcurrency":
+        assert story.no_room[0] - EXACT_S < ended_s < story.no_room[1] + EXACT_S
+        return
     if story.gone_from_s is None:
         assert count == len(tries)
-        waits = [later - earlier for earlier, later in itertools.pairwise(tries)]
-        for wait, least in zip(waits, (60.0, 120.0), strict=False):
-            assert least <= wait <= least + 10
+        waits = [later[0] - earlier[1] for earlier, later in itertools.pairwise(tries)]
+        late = [wait - due for wait, due in zip(waits, (60.0, 120.0), strict=False)]
+        assert all(-EXACT_S < each < hand_s for each in late), late
     if condition == "RetriesExhausted":
         assert count == story.config.retries + 1
     if condition == "EventAgeExceeded":
-        assert story.config.age_s <= 21_600
+        # At the moment of that age when it was throttled; right after a try when the next would come too late.
         assert count <= story.config.retries
+        moments = [accepted_s + story.config.age_s, *(end for _, end in tries[-1:])]
+        if story.gone_from_s is None:
+            assert any(-EXACT_S < ended_s - at < hand_s for at in moments)
+        else:
+            assert ended_s < accepted_s + story.config.age_s + hand_s
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_event_is_lost_or_begun_after_its_end_when_the_server_is_killed_at_any_step(part: int) -> None:
+    lives = 0
+    for seed in range(part, SEEDS_KILLED, PARTS):
+        story, accepted, sent = asyncio.run(play(seed, kills_max=1 + seed % 4))
+        lives += story.lives - 2
+        records = [json.loads(one.body) for one in sent if one.target_arn != DEAD]
+        ended = [one["requestContext"]["requestId"] for one in records]
+        assert set(ended) == set(accepted) == story.ended
+        if LEASE_LOST_S in story.durations_s:
+            continue
+        for request_id in accepted:
+            # Its end is stored in the commit that sends what follows; only the sending itself may be repeated.
+            assert ended.count(request_id) <= story.lives
+            assert story.successes.get(request_id, 0) <= story.lives
+    assert lives > SEEDS_KILLED / PARTS / 4  # the stories are about kills
 
 
 def test_a_transaction_of_nothing_asks_nothing() -> None:

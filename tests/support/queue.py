@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -49,12 +49,29 @@ class MemoryQueue:
         self._due[number] = now.timestamp() + delay_s
         self._bell.set()
 
-    async def take(self, topic: str, count_max: int, lease_s: float) -> Sequence[Delivery]:
+    async def add(
+        self,
+        topic: str,
+        body: bytes,
+        *,
+        group: str = "",
+        begin: Callable[[Delivery | None], None] | None = None,
+        lease_s: float = 0.0,
+    ) -> None:
+        self.put(NO_TX, topic, body, group=group)
+        if begin is not None:
+            begin(self._lease(self._next - 1, self._clock.now().timestamp() + lease_s))
+
+    async def take(
+        self, topic: str, count_max: int, lease_s: float, room: Callable[[str], int] | None = None
+    ) -> Sequence[Delivery]:
         now_s = self._clock.now().timestamp()
         due: dict[str, list[int]] = {}
         for number in sorted(self._messages, key=lambda one: (self._due[one], one)):
             if self._messages[number].topic == topic and self._due[number] <= now_s:
-                due.setdefault(self._messages[number].group, []).append(number)
+                group = self._messages[number].group
+                if room is None or len(due.get(group, ())) < room(group):
+                    due.setdefault(group, []).append(number)
         last = self._last_served.get(topic, "")
         groups = sorted(due, key=lambda group: (group <= last, group))
         taken: list[Delivery] = []
@@ -90,8 +107,9 @@ class MemoryQueue:
             self._due[delivery.id] = (self._clock.now() + timedelta(seconds=delay_s)).timestamp()
             self._bell.set()
 
-    async def wait(self, topic: str, timeout_s: float) -> None:
-        due = [self._due[one.id] for one in self._messages.values() if one.topic == topic]
+    async def wait(self, topic: str, timeout_s: float, room: Callable[[str], int] | None = None) -> None:
+        waiting = [one for one in self._messages.values() if one.topic == topic]
+        due = [self._due[one.id] for one in waiting if room is None or room(one.group) > 0]
         left_s = min([timeout_s, *(max(0.0, at - self._clock.now().timestamp()) for at in due)])
         if not self._bell.is_set() and left_s > 0:
             waits = [asyncio.ensure_future(self._bell.wait()), asyncio.ensure_future(self._clock.sleep(left_s))]
@@ -99,6 +117,26 @@ class MemoryQueue:
             for one in waits:
                 one.cancel()
         self._bell.clear()
+
+    async def depth(self, topic: str) -> tuple[int, float]:
+        put_at = [one.put_at for one in self._messages.values() if one.topic == topic]
+        age_s = (self._clock.now() - min(put_at)).total_seconds() if put_at else 0.0
+        return len(put_at), age_s
+
+    def release(self) -> None:
+        """What a process held that is no more: due at once, as SqlQueue.start makes it."""
+        for number, one in self._messages.items():
+            if one.lease:
+                self._messages[number] = dataclasses.replace(one, lease="")
+                self._due[number] = self._clock.now().timestamp()
+
+    async def groups(self, topic: str) -> Mapping[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for one in self._messages.values():
+            if one.topic == topic:
+                count, size = found.get(one.group, (0, 0))
+                found[one.group] = (count + 1, size + len(one.body))
+        return found
 
     def has_messages(self) -> bool:
         """Whether anything waits or is being worked on."""

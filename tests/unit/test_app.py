@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from paddock import __version__
+from paddock.app.event_mode import EventMode
 from paddock.app.ground import Start
 from paddock.app.serving import health
 from paddock.cli.banner import banner
@@ -74,7 +75,11 @@ def test_the_health_page(sockets: tuple[socket.socket, socket.socket]) -> None:
         def counts(self) -> dict[str, int]:
             return {"environments": 3, "idle": 2, "cells": 1}
 
-    assert health(start(sockets), cast(Worker, Counting())) == {
+    class Queues:
+        def counts(self) -> dict[str, dict[str, int]]:
+            return {"events": {"queued": 4}}
+
+    assert health(start(sockets), cast(Worker, Counting()), cast(EventMode, Queues())) == {
         "status": "running",
         "version": __version__,
         "services": {service.name: "available" for service in SERVICES},
@@ -83,6 +88,7 @@ def test_the_health_page(sockets: tuple[socket.socket, socket.socket]) -> None:
         "environments": 3,
         "idle": 2,
         "cells": 1,
+        "events": {"queued": 4},
     }
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import queue
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from paddock.backends.sql.batches import Batches
 from paddock.backends.sql.connection import SqlTransaction, connect, disk_error, is_disk_error, migrate
 from paddock.backends.sql.statements import Statements, load_catalogue
 from paddock.backends.sql.writer import Writer
 from paddock.interfaces import Tx
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 READERS = 4
 
@@ -52,6 +54,9 @@ class SqliteStore:
     async def write(self, work: Callable[[Tx], T]) -> T:
         result: T = await self._writer.submit(work)
         return result
+
+    def batched(self, work: Callable[[Tx, Sequence[T]], Sequence[R]]) -> Callable[[T], Awaitable[R]]:
+        return Batches(self.write, work).add
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         if self._closed:

@@ -4,6 +4,10 @@
 -- Read once at start.
 SELECT arn, document FROM sqs_queues;
 
+-- name: sqs_queue
+-- One, as it is stored now.
+SELECT document FROM sqs_queues WHERE arn = :arn;
+
 -- name: sqs_queue_put
 -- Create or replace one.
 INSERT INTO sqs_queues (arn, document) VALUES (:arn, :document)
@@ -27,6 +31,11 @@ INSERT INTO sqs_messages (queue, visible_ms, sent_ms, grp, document)
 VALUES (:queue, :visible_ms, :sent_ms, :grp, :document)
 RETURNING id;
 
+-- name: sqs_insert
+-- The same, of which nobody asks for the number.
+INSERT INTO sqs_messages (queue, visible_ms, sent_ms, grp, document)
+VALUES (:queue, :visible_ms, :sent_ms, :grp, :document);
+
 -- name: sqs_expire
 -- Forget what is older than the queue keeps.
 DELETE FROM sqs_messages WHERE queue = :queue AND sent_ms < :oldest_ms;
@@ -36,16 +45,14 @@ DELETE FROM sqs_messages WHERE queue = :queue AND sent_ms < :oldest_ms;
 SELECT id, sent_ms, first_ms, receives, document FROM sqs_messages
 WHERE queue = :queue AND visible_ms <= :now_ms ORDER BY visible_ms, id LIMIT :count;
 
--- name: sqs_visible_fifo
--- What a receive of a FIFO queue may have: in the order sent, of groups of which nothing is held and nothing older is
--- still delayed.
-SELECT id, sent_ms, first_ms, receives, document FROM sqs_messages AS message
-WHERE queue = :queue AND visible_ms <= :now_ms AND NOT EXISTS (
-    SELECT 1 FROM sqs_messages AS held
-    WHERE held.queue = :queue AND held.grp = message.grp AND held.grp <> '' AND held.visible_ms > :now_ms
-      AND (held.receipt <> '' OR held.id < message.id)
-)
-ORDER BY id LIMIT :count;
+-- name: sqs_groups_ready
+-- Message groups that a receive of a FIFO queue may have something of, the one that waits longest first.
+SELECT grp FROM sqs_groups WHERE queue = :queue AND ready_ms <= :now_ms ORDER BY ready_ms, head LIMIT :count;
+
+-- name: sqs_in_group
+-- A group's messages in the order sent.
+SELECT id, sent_ms, first_ms, receives, document, visible_ms FROM sqs_messages
+WHERE queue = :queue AND grp = :grp AND grp <> '' ORDER BY id LIMIT :count;
 
 -- name: sqs_hold
 -- Somebody's until visible_ms.
@@ -71,6 +78,15 @@ UPDATE sqs_messages
 SET queue = :to_queue, visible_ms = :now_ms, receives = 0, receipt = '', first_ms = NULL, document = :document
 WHERE id = :id;
 
+-- name: sqs_oldest_visible
+-- What a move task takes next: nothing that somebody holds.
+SELECT id, grp, document FROM sqs_messages
+WHERE queue = :queue AND visible_ms <= :now_ms ORDER BY visible_ms, id LIMIT :count;
+
+-- name: sqs_remove
+-- It goes on elsewhere, under a new number.
+DELETE FROM sqs_messages WHERE id = :id;
+
 -- name: sqs_counts
 -- Approximate numbers of a queue.
 SELECT
@@ -82,6 +98,10 @@ FROM sqs_messages WHERE queue = :queue;
 -- name: sqs_next_visible
 -- When the next message can be received, if there is one.
 SELECT min(visible_ms) AS visible_ms FROM sqs_messages WHERE queue = :queue;
+
+-- name: sqs_next_ready
+-- When the next group of a FIFO queue can be received of, if there is one.
+SELECT min(ready_ms) AS visible_ms FROM sqs_groups WHERE queue = :queue;
 
 -- name: sqs_taken
 -- Whether a FIFO queue has taken this lately.

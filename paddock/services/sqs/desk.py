@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -39,6 +39,10 @@ class Desk:
         self.ids = ids
         self._base_url = base_url
         self.queues = dict(queues)
+        self.insert: Callable[[Mapping[str, Any]], Awaitable[None]] = store.batched(_insert)
+        """One more message, by the members of sqs_insert; many share a statement."""
+        self.moves_changed = asyncio.Event()
+        """Set when a message move task was started."""
         self._bells: dict[str, asyncio.Event] = {}
 
     @classmethod
@@ -120,6 +124,11 @@ class Desk:
             await put(self, queue, _entry(event))
         except ClientError as error:
             raise TargetRefused(error.code, error.message) from error
+
+
+def _insert(tx: Tx, messages: Sequence[Mapping[str, Any]]) -> list[None]:
+    tx.run_many("sqs_insert", messages)
+    return [None] * len(messages)
 
 
 def _entry(event: TargetEvent) -> dict[str, Any]:

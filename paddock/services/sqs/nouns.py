@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from paddock.model.errors import ClientError
@@ -69,9 +70,42 @@ _ID = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
 _CHARACTERS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+class MoveStatus(str, Enum):
+    """CANCELLING is not among them: a task that is cancelled moves nothing more at once."""
+
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveTask:
+    """Messages of a queue on their way to others. to_arn: "" for the queue that each came from. per_s: 0 for no limit.
+
+    moved, to_move: so far, and how many there were at the start. failure: a code, when it failed.
+    """
+
+    task_id: str
+    to_arn: str
+    per_s: int
+    to_move: int
+    started_ms: int
+    moved: int = 0
+    status: MoveStatus = MoveStatus.RUNNING
+    failure: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        return self.status is MoveStatus.RUNNING
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """attributes: as set, by AWS's names; what was never set has its default. Times in seconds since the epoch."""
+    """attributes: as set, by AWS's names; what was never set has its default. Times in seconds since the epoch.
+
+    moves: message move tasks that this queue is the source of, the latest first.
+    """
 
     account: str
     region: str
@@ -81,6 +115,7 @@ class Queue:
     created_s: int
     modified_s: int
     purged_ms: int = 0
+    moves: tuple[MoveTask, ...] = ()
 
     @property
     def arn(self) -> str:

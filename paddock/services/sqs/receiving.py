@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -88,11 +89,10 @@ async def _received(
 
 async def _wait(desk: Desk, queue: Queue, bell: asyncio.Event, left_s: float) -> None:
     """Until something is sent, or a message that was hidden can be received again, or the time is over."""
-    row = await desk.store.read(lambda tx: tx.row("sqs_next_visible", queue=queue.arn))
+    query = "sqs_next_ready" if queue.is_fifo else "sqs_next_visible"
+    row = await desk.store.read(lambda tx: tx.row(query, queue=queue.arn))
     if row is not None and row["visible_ms"] is not None:
         left_s = min(left_s, max(0.01, (row["visible_ms"] - desk.now_ms()) / 1000))
-        if queue.is_fifo:
-            left_s = min(left_s, 1.0)  # what is visible may wait for its group
     waits = [asyncio.ensure_future(bell.wait()), asyncio.ensure_future(desk.clock.sleep(left_s))]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -108,9 +108,8 @@ def _take(
     tx.run("sqs_expire", queue=queue.arn, oldest_ms=now_ms - queue.number("MessageRetentionPeriod") * 1000)
     taken: list[Row] = []
     moved = 0
-    query = "sqs_visible_fifo" if queue.is_fifo else "sqs_visible"
     while len(taken) < count:
-        rows = tx.rows(query, queue=queue.arn, now_ms=now_ms, count=count - len(taken))
+        rows = _visible(tx, queue, now_ms, count - len(taken))
         spent = [row for row in rows if letters is not None and queue.redrive and row["receives"] >= queue.redrive[1]]
         for row in spent:
             document = msgspec.msgpack.decode(row["document"], type=Message).moved_from(queue.arn)
@@ -125,6 +124,19 @@ def _take(
         if not spent or (taken and not hidden_s):  # what is not hidden would be found again
             break
     return taken, moved
+
+
+def _visible(tx: Tx, queue: Queue, now_ms: int, count: int) -> list[Row]:
+    """What a receive may have; of a FIFO queue, groups in turn, each in the order sent and up to what is delayed."""
+    if not queue.is_fifo:
+        return tx.rows("sqs_visible", queue=queue.arn, now_ms=now_ms, count=count)
+    found: list[Row] = []
+    for ready in tx.rows("sqs_groups_ready", queue=queue.arn, now_ms=now_ms, count=count):
+        rows = tx.rows("sqs_in_group", queue=queue.arn, grp=ready["grp"], count=count - len(found))
+        found += itertools.takewhile(lambda row: row["visible_ms"] <= now_ms, rows)
+        if len(found) >= count:
+            break
+    return found
 
 
 def _shown(

@@ -51,7 +51,11 @@ async def send(desk: Desk, queue: Queue, entry: Mapping[str, Any], trace_id: str
     """
     prepared = _prepared(desk, queue, entry, trace_id)
     sent_ms = desk.now_ms()
-    message_id, number = await desk.write(lambda tx: _put(tx, prepared, sent_ms))
+    message_id, number = prepared.message.message_id, 0
+    if queue.is_fifo:
+        message_id, number = await desk.write(lambda tx: _put(tx, prepared, sent_ms))
+    else:
+        await desk.insert(_row(prepared, sent_ms))
     if not prepared.delay_s:
         desk.ring(queue.arn)
     answer: dict[str, Any] = {"MessageId": message_id, "MD5OfMessageBody": nouns.md5_of(prepared.message.body)}
@@ -118,28 +122,27 @@ def _fifo(queue: Queue, entry: Mapping[str, Any], body: str) -> tuple[str, str]:
     return group, deduplication
 
 
+def _row(prepared: _Prepared, sent_ms: int) -> dict[str, Any]:
+    return {
+        "queue": prepared.queue.arn,
+        "visible_ms": sent_ms + prepared.delay_s * 1000,
+        "sent_ms": sent_ms,
+        "grp": prepared.group if prepared.queue.is_fifo else "",
+        "document": msgspec.msgpack.encode(prepared.message),
+    }
+
+
 def _put(tx: Tx, prepared: _Prepared, sent_ms: int) -> tuple[str, int]:
-    """(message id, sequence): of the message, or of the one in whose place it came within five minutes."""
+    """Into a FIFO queue: (message id, sequence) of it, or of the one in whose place it came within five minutes."""
     queue, key = prepared.queue, prepared.deduplication
-    if queue.is_fifo:
-        if queue.attributes.get("DeduplicationScope") == "messageGroup":
-            key = f"{prepared.group}\n{key}"
-        tx.run("sqs_taken_expire", queue=queue.arn, now_ms=sent_ms)
-        before = tx.row("sqs_taken", queue=queue.arn, deduplication=key, now_ms=sent_ms)
-        if before is not None:
-            return before["message_id"], before["sequence"]
-    row = tx.row(
-        "sqs_send",
-        queue=queue.arn,
-        visible_ms=sent_ms + prepared.delay_s * 1000,
-        sent_ms=sent_ms,
-        grp=prepared.group if queue.is_fifo else "",
-        document=msgspec.msgpack.encode(prepared.message),
-    )
+    if queue.attributes.get("DeduplicationScope") == "messageGroup":
+        key = f"{prepared.group}\n{key}"
+    tx.run("sqs_taken_expire", queue=queue.arn, now_ms=sent_ms)
+    before = tx.row("sqs_taken", queue=queue.arn, deduplication=key, now_ms=sent_ms)
+    if before is not None:
+        return before["message_id"], before["sequence"]
+    row = tx.row("sqs_send", **_row(prepared, sent_ms))
     assert row is not None
-    message_id = prepared.message.message_id
-    if queue.is_fifo:
-        until_ms = sent_ms + DEDUPLICATION_MS
-        args = {"deduplication": key, "until_ms": until_ms, "message_id": message_id, "sequence": row["id"]}
-        tx.run("sqs_take", queue=queue.arn, **args)
-    return message_id, row["id"]
+    args = {"until_ms": sent_ms + DEDUPLICATION_MS, "message_id": prepared.message.message_id, "sequence": row["id"]}
+    tx.run("sqs_take", queue=queue.arn, deduplication=key, **args)
+    return prepared.message.message_id, row["id"]

@@ -104,8 +104,8 @@ class Client:
             urls=urls,
             dispatcher=dispatcher,
             asynchronous=Asynchronous(
-                store=world.store,
                 queue=self.queue,
+                backlog_bytes_max=1 << 30,
                 outbox=self.outbox,
                 dispatcher=dispatcher,
                 functions=event_invokes,

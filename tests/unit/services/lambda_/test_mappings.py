@@ -17,6 +17,7 @@ from paddock.model.errors import (
     ResourceNotFound,
     ServiceError,
 )
+from paddock.model.event_source import EventSourceMapping
 from tests.unit.control.world import ACCOUNT, World
 from tests.unit.event_sources.simulation import FakeInvoker, FakeSqs, SimulatedClock
 from tests.unit.services.lambda_.test_lambda import ARN, Client, refusal, tell
@@ -76,6 +77,55 @@ def test_a_minimal_mapping_is_rendered_as_aws_does(tmp_path: Path) -> None:
             "EventSourceMappingArn": f"arn:aws:lambda:us-east-1:{ACCOUNT}:event-source-mapping:{body['UUID']}",
         }
         assert isinstance(body["LastModified"], float)
+
+    tell(tmp_path, story)
+
+
+def test_a_change_does_not_wait_for_the_batch_in_flight_and_its_end_is_not_forgotten(tmp_path: Path) -> None:
+    async def story(client: Client) -> None:
+        await client.created()
+        async with Polling(client.world) as polling:
+            polling.invoker.lasts_s = 20.0
+            wanted = {**WANTED, "ScalingConfig": {"MaximumConcurrency": 2}, "BatchSize": 1}
+            uuid = (await client("CreateEventSourceMapping", **wanted)).json["UUID"]
+            await shown(client, uuid, "Enabled")
+            polling.sqs.send("a", "b")
+            await polling.clock.pass_time(1)
+            assert len(polling.invoker.batches) == 2
+            await client("UpdateEventSourceMapping", UUID=uuid, MaximumBatchingWindowInSeconds=1)
+            await shown(client, uuid, "Enabled")  # both are still running
+            polling.sqs.send("c")
+            await polling.clock.pass_time(5)
+            assert len(polling.invoker.batches) == 2  # two at once are the most, whoever began them
+            await client("UpdateEventSourceMapping", UUID=uuid, Enabled=False)
+            await shown(client, uuid, "Disabled")
+            await client("UpdateEventSourceMapping", UUID=uuid, Enabled=True)
+            await polling.clock.pass_time(60)
+            assert len(polling.invoker.batches) == 3
+            assert polling.invoker.running_max == 2
+            assert polling.sqs.messages == []
+
+    tell(tmp_path, story)
+
+
+def test_what_a_full_disk_kept_from_being_settled_is_settled_later(tmp_path: Path) -> None:
+    async def story(client: Client) -> None:
+        await client.created()
+        settle, refusals = client.world.mappings.settle, [OSError(28, "full"), OSError(28, "full")]
+
+        async def refusing(mapping: EventSourceMapping) -> None:
+            if refusals:
+                raise refusals.pop()
+            await settle(mapping)
+
+        client.world.mappings.settle = refusing  # type: ignore[method-assign]  # the store that refuses is far below
+        async with Polling(client.world) as polling:
+            uuid = (await client("CreateEventSourceMapping", **WANTED)).json["UUID"]
+            await polling.clock.pass_time(30)
+            await shown(client, uuid, "Enabled")
+            polling.sqs.send("a")
+            await polling.clock.pass_time(30)
+            assert len(polling.invoker.batches) == 1
 
     tell(tmp_path, story)
 
