@@ -23,6 +23,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from paddock.invoke.rates import RATE, RESERVED_RATE, InvocationRates
 from paddock.model.errors import TooManyRequests
 from paddock.model.function import FunctionVersion
 from paddock.model.quotas import Quotas
@@ -71,6 +72,7 @@ class Admission:
     def __init__(self, quotas: Quotas, reservations: Reservations) -> None:
         self._concurrency_max = quotas.concurrency_max
         self._reservations = reservations
+        self._rates = InvocationRates(quotas.invocations_per_execution_max)
         self._functions: Counter[tuple[str, str, str]] = Counter()
         self._shared: Counter[tuple[str, str]] = Counter()
         self._provisioned: Counter[PoolKey] = Counter()
@@ -87,17 +89,25 @@ class Admission:
         self._provisioned[pool] += 1
         return Permit(version.account, version.region, version.name, False, pool)
 
-    def take(self, account: str, region: str, name: str) -> Permit:
-        """Take a permit; every one taken is given back exactly once. Raises TooManyRequests when none is free."""
+    def take(self, account: str, region: str, name: str, now_s: float | None = None) -> Permit:
+        """Take a permit; every one taken is given back exactly once. Raises TooManyRequests when none is free.
+
+        now_s: a reading of any clock, for how often the function may be invoked; None where that has no limit.
+        """
         function = (account, region, name)
         reserved = self._reservations.reserved(account, region, name)
         if reserved is None:
-            shared_max = self._concurrency_max - self._reservations.reserved_by_all(account, region)
-            if self._shared[account, region] >= shared_max:
+            executions = self._concurrency_max - self._reservations.reserved_by_all(account, region)
+            if self._shared[account, region] >= executions:
                 raise TooManyRequests(CONCURRENT)
+        else:
+            executions = reserved - self._reservations.provisioned_of(account, region, name)
+            if self._functions[function] >= executions:
+                raise TooManyRequests(RESERVED)
+        if now_s is not None and not self._rates.take(function, executions, now_s):
+            raise TooManyRequests(RATE if reserved is None else RESERVED_RATE)
+        if reserved is None:
             self._shared[account, region] += 1
-        elif self._functions[function] >= reserved - self._reservations.provisioned_of(account, region, name):
-            raise TooManyRequests(RESERVED)
         self._functions[function] += 1
         return Permit(account, region, name, reserved is None)
 

@@ -171,6 +171,7 @@ class Asynchronous:
                     invoked_arn=event.arn,
                     payload=event.payload,
                     trace_id=event.trace_id,
+                    is_event=True,
                     received_at=self._clock.now(),
                 )
             )

@@ -66,7 +66,8 @@ class Dispatcher:
             if provisioned is not None:
                 return invocation, provisioned
             invocation = replace(invocation, version=replace(version, provisioned_for=""))
-        return invocation, self._admission.take(version.account, version.region, version.name)
+        now_s = None if invocation.is_event else asyncio.get_running_loop().time()
+        return invocation, self._admission.take(version.account, version.region, version.name, now_s)
 
     def _in_lineage(self, invocation: Invocation) -> Invocation:
         """The invocation with itself in the chain that it hands on."""

@@ -23,7 +23,7 @@ class Invocation:
 
     invoked_arn: exactly as the caller qualified it. payload: JSON bytes, passed on untouched.
     client_context: JSON text, already base64-decoded, or "". trace_id: X-Amzn-Trace-Id for the function.
-    tail: the caller asked for the last 4 KB of the log.
+    tail: the caller asked for the last 4 KB of the log. is_event: sent in event mode, where nobody waits for it.
     """
 
     request_id: str
@@ -33,6 +33,7 @@ class Invocation:
     client_context: str = ""
     trace_id: str = ""
     tail: bool = False
+    is_event: bool = False
     received_at: datetime
 
 

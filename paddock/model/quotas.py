@@ -31,6 +31,8 @@ class Quotas:
     ephemeral_mb_max: int = 10_240
     code_storage_bytes_max: int = 80_530_636_800
     concurrency_max: int = 1000
+    # Synchronous invocations of a function in a second, for each concurrent execution it may have. 0 sets no limit.
+    invocations_per_execution_max: int = 10
     unreserved_concurrency_min: int = 100
     # Ours: AWS publishes none.
     aliases_per_function_max: int = 10_000
@@ -66,6 +68,7 @@ PROFILES: Mapping[str, Quotas] = {
         ephemeral_mb_max=32_768,
         code_storage_bytes_max=1 << 50,
         unreserved_concurrency_min=0,
+        invocations_per_execution_max=0,
         aliases_per_function_max=1_000_000,
     ),
 }

@@ -79,6 +79,13 @@ def test_a_function_from_the_command_line(cli: Cli, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out.json").read_text()) == ["two", {}]
     found = cli("logs", "filter-log-events", "--log-group-name", "/aws/lambda/typed", "--filter-pattern", "work")
     assert [event["message"] for event in json.loads(found)["events"]] == ["at work\n"] * 2
+    assert json.loads(cli("lambda", "publish-version", *name))["Version"] == "1"
+    one = (*name, "--qualifier", "1")
+    put = cli("lambda", "put-provisioned-concurrency-config", *one, "--provisioned-concurrent-executions", "1")
+    assert json.loads(put)["Status"] == "IN_PROGRESS"
+    listed = json.loads(cli("lambda", "list-provisioned-concurrency-configs", *name))
+    assert [one["FunctionArn"][-7:] for one in listed["ProvisionedConcurrencyConfigs"]] == ["typed:1"]
+    assert cli("lambda", "delete-provisioned-concurrency-config", *one) == ""
     cli("lambda", "delete-function", *name)
     refusal = cli("lambda", "get-function", *name, fails=True)
     assert "(ResourceNotFoundException)" in refusal

@@ -93,6 +93,12 @@ resource "aws_lambda_alias" "live" {
   }
 }
 
+resource "aws_lambda_provisioned_concurrency_config" "live" {
+  function_name                     = aws_lambda_function.function.function_name
+  qualifier                         = aws_lambda_alias.live.name
+  provisioned_concurrent_executions = 1
+}
+
 resource "aws_lambda_permission" "bucket" {
   statement_id   = "bucket"
   action         = "lambda:InvokeFunction"
@@ -221,6 +227,8 @@ def test_a_configuration_is_applied_found_unchanged_and_destroyed(
     terraform("init", "-input=false")
     terraform("apply", "-input=false", "-auto-approve")
     assert server.invoke("terraformed")[0] == "hello"
+    provisioned = aws.get_provisioned_concurrency_config(FunctionName="terraformed", Qualifier="live")
+    assert (provisioned["Status"], provisioned["RequestedProvisionedConcurrentExecutions"]) == ("READY", 1)
     terraform("plan", "-input=false", "-detailed-exitcode")
     # A change: a second version, to which the alias gives a quarter of its invocations.
     terraform("apply", "-input=false", "-auto-approve", "-var", "timeout=6")

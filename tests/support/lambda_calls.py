@@ -37,6 +37,9 @@ _CREATE = _f(
     DeadLetterConfig={"TargetArn": "<queue>"},
     LoggingConfig={"LogFormat": "JSON"},
 )
+NEVER_GOOD = frozenset({"GetFunctionScalingConfig", "PutFunctionScalingConfig"})
+"""Of functions on capacity providers, which there are not."""
+
 _CSC = {"CodeSigningConfigArn": "<config>"}
 _MAPPING = {"UUID": "<new mapping>"}
 _POLICY = {"ResourceArn": ARN}
@@ -81,6 +84,10 @@ GOOD: tuple[Good, ...] = (
     Good("GetFunctionConcurrency", _f()),
     Good("GetFunction", _f()),
     Good("DeleteFunctionConcurrency", _f()),
+    Good("PutProvisionedConcurrencyConfig", _f(Qualifier="live", ProvisionedConcurrentExecutions=1)),
+    Good("GetProvisionedConcurrencyConfig", _f(Qualifier="live")),
+    Good("ListProvisionedConcurrencyConfigs", _f()),
+    Good("DeleteProvisionedConcurrencyConfig", _f(Qualifier="live")),
     Good("PutFunctionEventInvokeConfig", _f(MaximumRetryAttempts=1, DestinationConfig={
          "OnFailure": {"Destination": "<queue>"}})),
     Good("UpdateFunctionEventInvokeConfig", _f(MaximumEventAgeInSeconds=60)),
