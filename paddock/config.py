@@ -404,6 +404,13 @@ class Config:
         Pattern(r"(https?://[^\s/?#]+/?)?", "an http or https URL without a path, or nothing"),
         "none",
     )
+    s3_endpoint: str = _setting(
+        "",
+        "Code of functions and layers that is named by bucket and key is read at this URL, of MinIO or AWS for "
+        "example, instead of from Paddock's own S3.",
+        Pattern(r"(https?://[^\s/?#]+/?)?", "an http or https URL without a path, or nothing"),
+        "none",
+    )
     external_access_key_id: str = _setting(
         "test", "The access key for services that stand outside.", Pattern(r"[\w.+/=-]{1,128}", "an access key")
     )

@@ -14,6 +14,7 @@ from paddock.app.event_services import EventServices
 from paddock.app.functions import Functions
 from paddock.app.ground import Foundation, Start
 from paddock.app.sources import Sources
+from paddock.app.sources import objects as sources_of_code
 from paddock.front.downloads import Downloads
 from paddock.services import iam, kms, logs, s3, secretsmanager, sqs, ssm, sts
 from paddock.wire.http1 import HttpLimits, HttpServer
@@ -54,7 +55,7 @@ class App:
                 start,
                 on,
                 mappings=sources.mappings,
-                objects=s3.ObjectReader(event_services.s3),
+                objects=sources_of_code(start.config, s3.ObjectReader(event_services.s3)),
                 asynchronous=event_mode.asynchronous,
                 sends_to=event_mode.targets.serves,
                 code_url=downloads.url,
@@ -62,7 +63,7 @@ class App:
             "sqs": queues,
             **bridge.desks(on.clock, on.ids),
             **event_services.desks(),
-            **_neighbours(on),
+            **_neighbours(start, on),
         }
         front = serving.front(start, on, desks, downloads, functions.worker, event_mode, event_services.documents)
         await functions.catalogue.start()
@@ -103,11 +104,13 @@ class App:
         await self.ground.close()
 
 
-def _neighbours(on: Foundation) -> dict[str, Any]:
+def _neighbours(start: Start, on: Foundation) -> dict[str, Any]:
     """The desks of services that only keep things."""
     clock, ids = on.clock, on.ids
     return {
-        "sts": sts.Desk(),
+        "sts": sts.Desk(
+            roles=iam.Roles(on.store), sessions=on.sessions, clock=clock, default_account=start.config.account
+        ),
         "iam": iam.Desk(store=on.store, clock=clock, ids=ids, managed=iam.load_managed()),
         "logs": logs.Desk(store=on.log_store, book=on.book, clock=clock),
         "kms": kms.Desk(keys=on.keys, clock=clock, ids=ids),

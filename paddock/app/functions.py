@@ -56,7 +56,7 @@ class Functions:
             sandboxes=sandboxes,
             code=on.code,
             offers=start.offers,
-            settings=settings_of(start.config, start.listener.getsockname()[1]),
+            settings=settings_of(start.config, start.listener.getsockname()[1], on.sessions.of_function),
             clock=on.clock,
             ids=on.ids,
             sink=on.book,

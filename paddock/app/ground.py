@@ -17,6 +17,7 @@ from paddock.backends.sql import statements
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.config import Config
 from paddock.control.keys import Keys
+from paddock.control.sessions import Sessions
 from paddock.interfaces import Clock, Ids, Store
 from paddock.model.quotas import PROFILES, Quotas
 from paddock.model.sealing import KEY_BYTES
@@ -64,6 +65,7 @@ class Foundation:
     quotas: Quotas
     store: SqliteStore
     keys: Keys
+    sessions: Sessions
     log_store: SqliteStore
     blobs: FileBlobs
     code: CodeStore
@@ -78,12 +80,14 @@ class Foundation:
         blobs = await FileBlobs.open(home / "blobs")
         book = LogBook(store=log_store, clock=clock, limits=_log_limits(start.config))
         book.start()
+        keys = await _keys(home, store, clock, ids)
         return cls(
             clock=clock,
             ids=ids,
             quotas=quotas,
             store=store,
-            keys=await _keys(home, store, clock, ids),
+            keys=keys,
+            sessions=Sessions(keys, clock, ids),
             log_store=log_store,
             blobs=blobs,
             code=await CodeStore.open(home / "code", blobs, quotas),

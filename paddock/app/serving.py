@@ -41,6 +41,7 @@ def front(
         now=on.clock.now,
         site=s3.Web(desks["s3"]),
         hooks={s3.WEBHOOK: s3.Webhook(desks["s3"], start.config.s3_webhook_token)},
+        sessions=on.sessions,
     )
 
 

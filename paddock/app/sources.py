@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from paddock.app.functions import Functions
 from paddock.app.ground import Foundation
 from paddock.backends.aws.api import AwsApi
+from paddock.backends.aws.objects import AwsObjects
 from paddock.config import Config
 from paddock.control.mappings import Mappings
 from paddock.event_sources.invoking import FunctionInvoker
 from paddock.event_sources.poller import Supervisor
 from paddock.event_sources.sqs import Api, GivingBack, SqsSource, SqsSources
-from paddock.interfaces import Ids
+from paddock.interfaces import Ids, ObjectReader
 from paddock.services import sqs
 from paddock.services.service import InProcess, Mount
 from paddock.wire.service import load_service
@@ -58,3 +59,16 @@ def _sqs_api(config: Config, desk: sqs.Desk, ids: Ids) -> Api:
         secret_access_key=config.external_secret_access_key,
     )
     return GivingBack(outside)
+
+
+def objects(config: Config, own: ObjectReader) -> ObjectReader:
+    """Where code that is named by bucket and key comes from: Paddock's own S3, unless another is named."""
+    if not config.s3_endpoint:
+        return own
+    outside = AwsApi(
+        "s3",
+        endpoint=config.s3_endpoint,
+        access_key_id=config.external_access_key_id,
+        secret_access_key=config.external_secret_access_key,
+    )
+    return AwsObjects(outside, config.region)

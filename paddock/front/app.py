@@ -22,11 +22,12 @@ from typing import Any
 
 from botocore.model import OperationModel
 
+from paddock.control.sessions import Sessions
 from paddock.front import downloads
 from paddock.front.access import AccessRecord
 from paddock.front.downloads import Downloads
 from paddock.front.guard import Guard, is_foreign
-from paddock.front.identity import caller_of
+from paddock.front.identity import caller_of, in_words_of, with_session
 from paddock.front.pages import Fields, Pages, Site, nobody
 from paddock.front.recognition import Heads, Known, body_is_document, body_tells_nothing
 from paddock.front.rendering import error_response
@@ -48,7 +49,7 @@ from paddock.wire.http1 import BodyTooLarge, ClientGone, Handler, IncomingReques
 from paddock.wire.messages import Request, Response
 from paddock.wire.protocol import parse, route, serialize
 from paddock.wire.service import ServiceModel, Switchboard, load_service
-from paddock.wire.sigv4 import check_expiry, credential_of, credential_of_form
+from paddock.wire.sigv4 import check_expiry, credential_of, credential_of_form, session_token_of
 from paddock.wire.streamed import StreamedBody
 from paddock.wire.virtual_host import VirtualHosts
 
@@ -109,6 +110,7 @@ class Front:
 
     new_id: a fresh request id (UUID). health: the JSON document of GET /health. record: takes one AccessRecord per
     request, at once and without I/O. monotonic: seconds, for durations. now: aware UTC; without it URLs never expire.
+    sessions: whose temporary credentials are; without them nobody's are told apart.
     documents: texts that anybody may GET, by path (the certificate of SNS's signatures).
     site: what pages of other sites may use (pages.py). hooks: who takes POSTs at a path; each checks who calls.
     """
@@ -127,6 +129,7 @@ class Front:
         now: Callable[[], datetime] | None = None,
         site: Site | None = None,
         hooks: Mapping[str, Hook] | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         self._hooks = hooks if hooks is not None else {}
         self._pages = Pages(site)
@@ -137,6 +140,7 @@ class Front:
         self._record = record
         self._monotonic = monotonic
         self._now = now
+        self._sessions = sessions
         self._documents = documents if documents is not None else {}
         self._guard = Guard(settings.host_names)
         self._unmounted = Unmounted()
@@ -220,6 +224,8 @@ class Front:
         work = _function_of(served, asked.operation)
         caller = caller_of(credential_of(request), self._settings.default_account, self._settings.default_region)
         caller = replace(caller, account=account) if account else caller
+        if self._sessions is not None:
+            caller = with_session(caller, session_token_of(request), self._sessions.of, served.model.protocol)
         caller = nobody(caller) if is_foreign(incoming.headers) else caller
         params = parse(served.model, asked.operation, request, path_params)
         if streamed:
@@ -247,6 +253,11 @@ class Front:
     async def _answer_known(self, known: Known, incoming: IncomingRequest, asked: _Asked) -> Response:
         """The same steps for a head that went through them before: only the body is new."""
         asked.service, asked.operation = known.model, known.operation
+        if self._sessions is not None and known.caller.session is not None:
+            try:
+                self._sessions.check(known.caller.session)
+            except AccessDenied as error:
+                raise in_words_of(known.model.protocol, error) from error
         try:
             body = await incoming.read(self._settings.body_bytes_max)
         except BodyTooLarge as error:

@@ -28,7 +28,7 @@ from paddock.wire.service import Plan, ServiceModel
 HEADS_MAX = 4096
 HEAD_CHARS_MAX = 2048
 
-_ALWAYS = frozenset({"host", "origin", "sec-fetch-site", "x-amz-target"})
+_ALWAYS = frozenset({"host", "origin", "sec-fetch-site", "x-amz-target", "x-amz-security-token"})
 _SCHEME = "AWS4-HMAC-SHA256 Credential="
 
 Key = tuple[str, ...]

@@ -102,6 +102,17 @@ def _older(access_key_id: str) -> Credential | None:
     return Credential(access_key_id, "", "", "s3") if access_key_id else None
 
 
+def session_token_of(request: Request) -> str:
+    """X-Amz-Security-Token, from the header or from the query of a presigned URL; "" for none."""
+    header = request.headers.get("x-amz-security-token")
+    if header or "X-Amz-Security-Token=" not in request.query:
+        return header
+    try:
+        return next((value for name, value in query_pairs(request.query) if name == "X-Amz-Security-Token"), "")
+    except Malformed:
+        return ""
+
+
 def _credential(text: str) -> Credential | None:
     parts = text.rsplit("/", 4)
     if len(parts) != 5 or parts[4] != "aws4_request" or not all(parts):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from paddock.config import Config
+from paddock.model.function import FunctionVersion
 from paddock.model.quotas import PROFILES
+from paddock.model.session import Credentials
 from paddock.worker.environment import EnvironmentSettings
 from paddock.worker.pool import PoolLimits
 from paddock.worker.worker import WorkerSettings
@@ -14,8 +17,10 @@ MEMORY_SHARE = 0.8
 CELLS_GROWTH = 8
 
 
-def settings_of(config: Config, endpoint_port: int) -> WorkerSettings:
-    """endpoint_port: of Paddock's own API, as functions reach it."""
+def settings_of(
+    config: Config, endpoint_port: int, credentials: Callable[[FunctionVersion], Credentials]
+) -> WorkerSettings:
+    """endpoint_port: of Paddock's own API, as functions reach it. credentials: what a function signs with."""
     machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     budget_mb = config.memory_budget_mb
     cells_max = config.cells_ready_per_runtime_max
@@ -33,6 +38,7 @@ def settings_of(config: Config, endpoint_port: int) -> WorkerSettings:
             freeze_after_idle_s=config.freeze_after_idle_ms / 1000,
             cpu_by_memory=config.cpu_share == "memory",
             endpoint_port=endpoint_port,
+            credentials=credentials,
             billing_granularity_ms=PROFILES[config.quotas].billing_granularity_ms,
             init_is_billed=PROFILES[config.quotas].init_is_billed,
         ),

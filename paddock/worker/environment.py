@@ -30,6 +30,7 @@ from paddock.interfaces import Clock, Ids, LogSink, Sandbox, SandboxFailed
 from paddock.model.environment import EnvironmentState, step
 from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
+from paddock.model.session import Credentials
 from paddock.observe.invocation_log import InitPhase, Measured
 from paddock.worker import failures
 from paddock.worker.extensions import Extensions, ShutdownLimits
@@ -67,6 +68,7 @@ class EnvironmentSettings:
     freeze_after_idle_s: float
     cpu_by_memory: bool
     endpoint_port: int
+    credentials: Callable[[FunctionVersion], Credentials]
     billing_granularity_ms: int = 1
     init_is_billed: bool = True
     shutdown: ShutdownLimits = ShutdownLimits()
@@ -226,6 +228,7 @@ class Environment:
             stream=self._journal.stream,
             endpoint_port=self._settings.endpoint_port,
             managed=self._runtime.managed,
+            credentials=self._settings.credentials(self.version),
         )
         settings: dict[str, object] = {"environment": assigned, "handler": self.version.handler}
         data_bytes_max = 0 if self._sandbox.limits_memory else self.version.memory_mb << 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paddock.model.function import FunctionVersion
+from paddock.model.session import Credentials
 from paddock.worker.sandbox.cell import RUNTIME_ADDRESS, RUNTIME_PORT
 
 _RUNTIME_ONLY = frozenset(
@@ -18,11 +19,13 @@ def of_extensions(assigned: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in assigned.items() if k not in _RUNTIME_ONLY and not k.startswith("_")}
 
 
-def variables(version: FunctionVersion, *, stream: str, endpoint_port: int, managed: bool) -> dict[str, str]:
+def variables(
+    version: FunctionVersion, *, stream: str, endpoint_port: int, managed: bool, credentials: Credentials
+) -> dict[str, str]:
     """Everything a function finds in its environment.
 
-    Unreserved defaults give way to the customer's own values, reserved ones never do. Credentials name the
-    function's account in the access key, as Paddock reads it; until roles are enforced they are worth no more.
+    Unreserved defaults give way to the customer's own values, reserved ones never do. credentials: a session's of the
+    function's role.
     """
     unreserved = {
         "LANG": "en_US.UTF-8",
@@ -44,9 +47,9 @@ def variables(version: FunctionVersion, *, stream: str, endpoint_port: int, mana
         unreserved["LC_CTYPE"] = "C.UTF-8"
         unreserved["PYTHONPATH"] = "/var/runtime"
     reserved = {
-        "AWS_ACCESS_KEY_ID": version.account,
-        "AWS_SECRET_ACCESS_KEY": "paddock",
-        "AWS_SESSION_TOKEN": "paddock",
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        "AWS_SESSION_TOKEN": credentials.session_token,
         "AWS_REGION": version.region,
         "AWS_DEFAULT_REGION": version.region,
         "AWS_LAMBDA_FUNCTION_NAME": version.name,

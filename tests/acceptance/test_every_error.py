@@ -171,6 +171,7 @@ def functions(stage: Stage, client: Any, directory: Path) -> None:
         RoutingConfig={"AdditionalVersionWeights": {"2": 0.1}},
     )
     client.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
+    client.create_function_url_config(FunctionName="audited", AuthType="NONE")
     client.put_function_event_invoke_config(FunctionName="audited", MaximumRetryAttempts=1)
 
 

@@ -253,6 +253,21 @@ CASES: Mapping[tuple[str, str], Case] = {
     ("ListFunctionEventInvokeConfigs", ABSENT): Case(_f(), NO_EVENT_FUNCTION),
     ("PutFunctionRecursionConfig", ABSENT): Case(_f(RecursiveLoop="Allow"), NOT_FOUND),
     ("GetFunctionRecursionConfig", ABSENT): Case(_f(), NOT_FOUND),
+    # -- function URLs
+    ("CreateFunctionUrlConfig", INVALID): Case(_f("audited:live", AuthType="NONE", Qualifier="other"), MISMATCH),
+    ("CreateFunctionUrlConfig", ABSENT): Case(_f(AuthType="NONE"), "^Function does not exist$"),
+    ("CreateFunctionUrlConfig", CONFLICT): Case(
+        _f("audited", AuthType="NONE"),
+        rf"^Failed to create function url config for \[functionArn = {ARN}:audited\]. Error message:  FunctionUrlConf",
+    ),
+    ("GetFunctionUrlConfig", INVALID): Case(_f("audited:live", Qualifier="other"), MISMATCH),
+    ("GetFunctionUrlConfig", ABSENT): Case(_f(), GONE),
+    ("UpdateFunctionUrlConfig", INVALID): Case(_f("audited:live", Qualifier="other"), MISMATCH),
+    ("UpdateFunctionUrlConfig", ABSENT): Case(_f(), "^Function does not exist$"),
+    ("DeleteFunctionUrlConfig", INVALID): Case(_f("audited:live", Qualifier="other"), MISMATCH),
+    ("DeleteFunctionUrlConfig", ABSENT): Case(_f(), GONE),
+    ("ListFunctionUrlConfigs", INVALID): Case(_f("audited", Marker="nonsense!"), NO_MARKER),
+    ("ListFunctionUrlConfigs", ABSENT): Case(_f(), "^Function does not exist$"),
     # -- event source mappings
     ("CreateEventSourceMapping", INVALID): Case(_f(EventSourceArn="<queue>"), "^Function does not exist$"),
     ("CreateEventSourceMapping", CONFLICT): Case(
@@ -415,8 +430,8 @@ CANNOT_HAPPEN: Mapping[tuple[str, str], str] = {
         (operation, CONFLICT): _ONE_BY_ONE
         for operation in (
             "DeleteAlias", "DeleteEventSourceMapping", "DeleteFunctionCodeSigningConfig", "DeleteFunctionConcurrency",
-            "DeleteFunctionEventInvokeConfig", "DeleteProvisionedConcurrencyConfig", "DeleteResourcePolicy",
-            "PutFunctionCodeSigningConfig",
+            "DeleteFunctionEventInvokeConfig", "DeleteFunctionUrlConfig", "UpdateFunctionUrlConfig",
+            "DeleteProvisionedConcurrencyConfig", "DeleteResourcePolicy", "PutFunctionCodeSigningConfig",
             "PutFunctionConcurrency", "PutFunctionEventInvokeConfig", "PutFunctionRecursionConfig", "PutResourcePolicy",
             "PutRuntimeManagementConfig", "RemoveLayerVersionPermission", "TagResource", "UntagResource", "UpdateAlias",
             "UpdateEventSourceMapping", "UpdateFunctionEventInvokeConfig",

@@ -14,6 +14,8 @@ from paddock.app.ground import Start
 from paddock.app.serving import health
 from paddock.cli.banner import banner
 from paddock.config import Config
+from paddock.model.function import FunctionVersion
+from paddock.model.session import Credentials
 from paddock.services import SERVICES
 from paddock.worker.configured import settings_of
 from paddock.worker.worker import RuntimeOffer, Worker
@@ -92,10 +94,14 @@ def test_the_health_page(sockets: tuple[socket.socket, socket.socket]) -> None:
     }
 
 
+def nobody(version: FunctionVersion) -> Credentials:
+    return Credentials(access_key_id="", secret_access_key="", session_token="")
+
+
 def test_memory_is_as_set_or_most_of_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings_of(Config(memory_budget_mb=512), 4566).limits.memory_budget_bytes == 512 << 20
+    assert settings_of(Config(memory_budget_mb=512), 4566, nobody).limits.memory_budget_bytes == 512 << 20
     monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}.__getitem__)
-    settings = settings_of(Config(cpu_share="memory"), 4566)
+    settings = settings_of(Config(cpu_share="memory"), 4566, nobody)
     assert settings.limits.memory_budget_bytes == int(4_096_000 * 0.8)
     assert settings.environment.cpu_by_memory
     assert settings.environment.endpoint_port == 4566

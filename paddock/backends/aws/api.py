@@ -44,9 +44,9 @@ class AwsApi:
         try:
             async with self._lock:
                 if region not in self._clients:
-                    self._clients[region] = await self._in_thread(lambda: self._client(region))
+                    self._clients[region] = await self.in_thread(lambda: self._client(region))
             client = self._clients[region]
-            answer: Mapping[str, Any] = await self._in_thread(lambda: client._make_api_call(operation, dict(params)))
+            answer: Mapping[str, Any] = await self.in_thread(lambda: client._make_api_call(operation, dict(params)))
         except ClientError as error:
             told = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
@@ -62,7 +62,7 @@ class AwsApi:
             ) from error
         return answer
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def in_thread(self, work: Callable[[], T]) -> T:
         """What `work` gives. Cancelled, it goes on in its thread and nobody hears of it."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -96,5 +96,6 @@ class AwsApi:
                 read_timeout=READ_TIMEOUT_S,
                 retries={"total_max_attempts": 1},
                 max_pool_connections=THREADS_MAX,
+                s3={"addressing_style": "path"},  # an endpoint has one name, not one for each bucket
             ),
         )

@@ -83,7 +83,7 @@ def _bus(desk: Desk, call: Call, name: str | None) -> tuple[str, str, str]:
     if account != caller.account:
         bus = desk.buses.bus(account, region, bare)
         policy = ResourcePolicy.of(bus.policy) if bus is not None and bus.policy else None
-        asker = Asker(account=caller.account, arn=caller.arn)
+        asker = Asker(account=caller.account, arn=caller.arn, role_arn=caller.role_arn)
         verdict = decide(policy, asker, _PUT, bus_arn(account, region, bare))
         # DELEGATED leaves it to the caller's own policies; on loopback every caller is its account's root.
         if verdict not in (Decision.ALLOWED, Decision.DELEGATED):

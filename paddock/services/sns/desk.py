@@ -85,7 +85,7 @@ class Desk:
         if topic is None:
             raise not_found("Topic does not exist")
         if topic.account != call.caller.account or action:
-            asker = Asker(account=call.caller.account, arn=call.caller.arn)
+            asker = Asker(account=call.caller.account, arn=call.caller.arn, role_arn=call.caller.role_arn)
             decision = self.decide(topic, asker, f"sns:{action}" if action else "sns:GetTopicAttributes")
             allowed = decision in (Decision.ALLOWED, Decision.DELEGATED)
             if decision is Decision.DENIED or (topic.account != call.caller.account and not allowed):

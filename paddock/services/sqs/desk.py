@@ -68,7 +68,7 @@ class Desk:
         if queue is None:
             raise no_queue()
         if queue.account != call.caller.account:
-            asker = Asker(account=call.caller.account, arn=call.caller.arn)
+            asker = Asker(account=call.caller.account, arn=call.caller.arn, role_arn=call.caller.role_arn)
             if self.decide(queue, asker, f"sqs:{action}") not in (Decision.ALLOWED, Decision.DELEGATED):
                 raise SqsError("Access to the resource is denied.", code="AccessDenied", status=403)
         return queue

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 NOT_YET = frozenset(
     {
-        "AssumeRole",
         "AssumeRoleWithSAML",
         "AssumeRoleWithWebIdentity",
         "AssumeRoot",
         "DecodeAuthorizationMessage",
-        "GetAccessKeyInfo",
         "GetDelegatedAccessToken",
         "GetFederationToken",
-        "GetSessionToken",
         "GetWebIdentityToken",
     }
 )

@@ -6,7 +6,7 @@ import pytest
 
 from paddock.model.function import LoggingConfig
 from paddock.worker.variables import variables
-from tests.unit.worker.world import version
+from tests.unit.worker.world import CREDENTIALS, version
 
 RESERVED = (
     "AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION AWS_DEFAULT_REGION AWS_LAMBDA_FUNCTION_NAME "
@@ -18,7 +18,8 @@ DEFAULTS = "LANG TZ PATH LD_LIBRARY_PATH AWS_ENDPOINT_URL AWS_XRAY_CONTEXT_MISSI
 
 
 def made(managed: bool = True, **changes: object) -> dict[str, str]:
-    return variables(version(**changes), stream="2026/01/15/[$LATEST]ab", endpoint_port=8321, managed=managed)
+    stream = "2026/01/15/[$LATEST]ab"
+    return variables(version(**changes), stream=stream, endpoint_port=8321, managed=managed, credentials=CREDENTIALS)
 
 
 def test_what_a_function_finds() -> None:

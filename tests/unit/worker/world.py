@@ -18,6 +18,7 @@ from paddock.model.extension import Launched
 from paddock.model.function import CodeArtifact, FileSystemUse, FunctionVersion
 from paddock.model.invocation import Invocation
 from paddock.model.log import LogEvent, LogStreamRef
+from paddock.model.session import Credentials
 from paddock.worker.environment import Environment, EnvironmentSettings, RuntimeFacts
 from paddock.worker.frames import encode
 from paddock.worker.runtime_api import HttpPort
@@ -329,7 +330,14 @@ async def serve_nothing(port: HttpPort, sandbox: Any, version: FunctionVersion) 
     return close
 
 
-SETTINGS = EnvironmentSettings(init_timeout_s=10.0, freeze_after_idle_s=3600.0, cpu_by_memory=True, endpoint_port=8321)
+CREDENTIALS = Credentials(access_key_id="ASIA", secret_access_key="secret", session_token="token")
+SETTINGS = EnvironmentSettings(
+    init_timeout_s=10.0,
+    freeze_after_idle_s=3600.0,
+    cpu_by_memory=True,
+    endpoint_port=8321,
+    credentials=lambda version: CREDENTIALS,
+)
 PYTHON = RuntimeFacts(name="python3.12", label="python:3.12.1", arn="arn:r", transport="frames", managed=True)
 CUSTOM = RuntimeFacts(name="provided.al2023", label="provided:al2023", arn="arn:r", transport="http", managed=False)
 
