@@ -88,4 +88,4 @@ class Pages:
 
 def nobody(caller: Caller) -> Caller:
     """Whoever a foreign page says that it is."""
-    return replace(caller, access_key_id="", anonymous=True)
+    return replace(caller, access_key_id="", anonymous=True, session=None)

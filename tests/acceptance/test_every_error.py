@@ -27,7 +27,7 @@ from paddock.services.lambda_.not_yet import NOT_YET
 from paddock.wire.service import load_service
 from tests.support.calls import until
 from tests.support.lambda_calls import GOOD, NEVER_GOOD
-from tests.support.lambda_errors import ARN, CANNOT_HAPPEN, CASES, ELSEWHERE, NEVER, UNTHROTTLED
+from tests.support.lambda_errors import ARN, CANNOT_HAPPEN, CASES, ELSEWHERE, NEVER, STALE, UNTHROTTLED
 from tests.support.server import ROLE, ROOT, RunningServer, default_runtime, zipped
 from tests.support.shapes import misfits
 
@@ -56,6 +56,12 @@ def test_each_documented_error_of_each_operation_has_a_case_or_a_reason() -> Non
     ]
     assert missing == []
     assert UNTHROTTLED
+
+
+def test_each_operation_that_takes_a_revision_id_refuses_an_old_one() -> None:
+    taking = [name for name in DONE if "RevisionId" in MODEL.operation(name).input_shape.members]
+    assert [name for name in taking if (name, STALE) not in CASES] == []
+    assert len(taking) >= 10
 
 
 def test_the_table_says_each_thing_once_and_nothing_that_the_model_does_not() -> None:

@@ -143,6 +143,7 @@ def allows(
     asker = Asker(
         account="" if caller.anonymous else caller.account,
         arn="" if caller.anonymous else caller.arn,
+        role_arn="" if caller.anonymous else caller.role_arn,
         further=_context(call, bucket, now),
     )
     decision = decide(policy, asker, action, resource)

@@ -38,6 +38,7 @@ def test_signature_date_and_length_do_not_matter() -> None:
         incoming(origin="http://localhost"),
         incoming(sec_fetch_site="cross-site"),
         incoming(x_amz_target="T.Op"),
+        incoming(x_amz_security_token="Paddock.x"),
         incoming(x_amz_invocation_type="Event"),
         incoming(x_amz_log_type="Tail"),
         incoming(x_amz_client_context="e30="),
