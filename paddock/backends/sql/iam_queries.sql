@@ -92,6 +92,9 @@ UPDATE iam_policies
 SET default_version = :default_version, next_version = :next_version, updated_ms = :updated_ms
 WHERE account = :account AND arn = :arn;
 
+-- name: iam_policy_set_tags
+UPDATE iam_policies SET tags = :tags WHERE account = :account AND arn = :arn;
+
 -- name: iam_policy_delete
 DELETE FROM iam_policies WHERE account = :account AND arn = :arn;
 

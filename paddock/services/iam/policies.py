@@ -53,13 +53,13 @@ async def create_policy(desk: Desk, call: Call) -> dict[str, Any]:
         if not added:
             raise already_exists(f"A policy called {name} already exists. Duplicate names are not allowed.")
         _add_version(tx, account, arn, 1, document, now_ms)
-        return _policy(tx, desk, call, arn)
+        return policy_there(tx, desk, call, arn)
 
     return {"Policy": view.policy(await desk.store.write(work))}
 
 
 async def get_policy(desk: Desk, call: Call) -> dict[str, Any]:
-    policy = await desk.store.read(lambda tx: _policy(tx, desk, call, call.params["PolicyArn"]))
+    policy = await desk.store.read(lambda tx: policy_there(tx, desk, call, call.params["PolicyArn"]))
     return {"Policy": view.policy(policy)}
 
 
@@ -97,7 +97,7 @@ def _own(tx: Tx, call: Call, prefix: str) -> list[ManagedPolicy]:
 
 async def delete_policy(desk: Desk, call: Call) -> None:
     def work(tx: Tx) -> None:
-        policy = _own_policy(tx, desk, call)
+        policy = own_policy(tx, desk, call)
         if policy.attachments:
             raise conflict("Cannot delete a policy attached to entities.")
         if len(versions_of(tx, call.caller.account, policy)) > 1:
@@ -116,7 +116,7 @@ async def create_policy_version(desk: Desk, call: Call) -> dict[str, Any]:
     _check(document)
 
     def work(tx: Tx) -> dict[str, Any]:
-        policy = _own_policy(tx, desk, call)
+        policy = own_policy(tx, desk, call)
         if len(versions_of(tx, account, policy)) >= VERSIONS_MAX:
             raise limit_exceeded(
                 f"A managed policy can have up to {VERSIONS_MAX} versions. Before you create a new version, "
@@ -133,7 +133,7 @@ async def create_policy_version(desk: Desk, call: Call) -> dict[str, Any]:
 
 async def get_policy_version(desk: Desk, call: Call) -> dict[str, Any]:
     def work(tx: Tx) -> dict[str, Any]:
-        policy = _policy(tx, desk, call, call.params["PolicyArn"])
+        policy = policy_there(tx, desk, call, call.params["PolicyArn"])
         found = _version(versions_of(tx, call.caller.account, policy), policy, call)
         return view.version(found, policy.default_version, with_document=True)
 
@@ -142,7 +142,7 @@ async def get_policy_version(desk: Desk, call: Call) -> dict[str, Any]:
 
 async def list_policy_versions(desk: Desk, call: Call) -> dict[str, Any]:
     def work(tx: Tx) -> tuple[ManagedPolicy, Sequence[PolicyVersion]]:
-        policy = _policy(tx, desk, call, call.params["PolicyArn"])
+        policy = policy_there(tx, desk, call, call.params["PolicyArn"])
         return policy, versions_of(tx, call.caller.account, policy)
 
     policy, versions = await desk.store.read(work)
@@ -155,7 +155,7 @@ async def set_default_policy_version(desk: Desk, call: Call) -> None:
     account, now_ms = call.caller.account, desk.now_ms()
 
     def work(tx: Tx) -> None:
-        policy = _own_policy(tx, desk, call)
+        policy = own_policy(tx, desk, call)
         found = _version(versions_of(tx, account, policy), policy, call)
         _set_versions(tx, account, policy.arn, found.number, policy.next_version, now_ms)
 
@@ -166,7 +166,7 @@ async def delete_policy_version(desk: Desk, call: Call) -> None:
     account, now_ms = call.caller.account, desk.now_ms()
 
     def work(tx: Tx) -> None:
-        policy = _own_policy(tx, desk, call)
+        policy = own_policy(tx, desk, call)
         found = _version(versions_of(tx, account, policy), policy, call)
         if found.number == policy.default_version:
             raise conflict("Cannot delete the default version of a policy.")
@@ -182,14 +182,14 @@ def _check(document: str) -> None:
         raise limit_exceeded(f"Cannot exceed quota for PolicySize: {MANAGED_CHARS_MAX}")
 
 
-def _policy(tx: Tx, desk: Desk, call: Call, arn: str) -> ManagedPolicy:
+def policy_there(tx: Tx, desk: Desk, call: Call, arn: str) -> ManagedPolicy:
     policy = policy_in(tx, desk, call, arn)
     if policy is None:
         raise no_such(f"Policy {arn} was not found.")
     return policy
 
 
-def _own_policy(tx: Tx, desk: Desk, call: Call) -> ManagedPolicy:
+def own_policy(tx: Tx, desk: Desk, call: Call) -> ManagedPolicy:
     """A policy that may be changed: AWS's may not."""
     arn = call.params["PolicyArn"]
     if arn.startswith(AWS_PREFIX):
@@ -197,7 +197,7 @@ def _own_policy(tx: Tx, desk: Desk, call: Call) -> ManagedPolicy:
             f"User: {call.caller.arn} is not authorized to change AWS's own policy {arn}", code="AccessDenied",
             status=403,
         )  # fmt: skip
-    return _policy(tx, desk, call, arn)
+    return policy_there(tx, desk, call, arn)
 
 
 def _version(versions: Sequence[PolicyVersion], policy: ManagedPolicy, call: Call) -> PolicyVersion:

@@ -91,6 +91,13 @@ async def update_role(desk: Desk, call: Call) -> dict[str, Any]:
     return {}
 
 
+async def update_role_description(desk: Desk, call: Call) -> dict[str, Any]:
+    """What UpdateRole took the place of; Terraform still sends it."""
+    description = call.params["Description"]
+    await _change(desk, call, lambda role: replace(role, description=description))
+    return await get_role(desk, call)
+
+
 async def update_assume_role_policy(desk: Desk, call: Call) -> None:
     document = call.params["PolicyDocument"]
     _check_trust(document)
@@ -129,6 +136,11 @@ async def list_role_tags(desk: Desk, call: Call) -> dict[str, Any]:
     role = await desk.store.read(lambda tx: role_in(tx, call, call.params["RoleName"]))
     tags, more = page_of_all(call, sorted(view.tags(role.tags), key=lambda tag: tag["Key"]), lambda tag: tag["Key"])
     return {"Tags": list(tags), **more}
+
+
+async def list_account_aliases(desk: Desk, call: Call) -> dict[str, Any]:
+    """Always empty, and true: accounts have no aliases here."""
+    return {"AccountAliases": [], "IsTruncated": False}
 
 
 async def list_instance_profiles_for_role(desk: Desk, call: Call) -> dict[str, Any]:

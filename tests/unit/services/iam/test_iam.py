@@ -336,3 +336,26 @@ def test_the_roles_that_functions_need_are_there() -> None:
         "AWSLambdaKinesisExecutionRole", "AWSLambdaDynamoDBExecutionRole", "AWSXRayDaemonWriteAccess",
         "AmazonS3ReadOnlyAccess", "AmazonS3FullAccess", "AdministratorAccess",
     }  # fmt: skip
+
+
+def test_what_terraform_changes_of_a_role_and_a_policy(tmp_path: Path) -> None:
+    async def story(client: Client) -> None:
+        await make_role(client, Description="old")
+        changed = (await client("UpdateRoleDescription", RoleName="r", Description="new"))["Role"]
+        assert (changed["Description"], changed["MaxSessionDuration"]) == ("new", 3600)
+        assert (await client("GetRole", RoleName="r"))["Role"]["Description"] == "new"
+        assert (await refused(client, "UpdateRoleDescription", RoleName="x", Description="d"))[0] == "NoSuchEntity"
+        tags = [{"Key": "a", "Value": "1"}]
+        arn = (await client("CreatePolicy", PolicyName="p", PolicyDocument=ALLOW, Tags=tags))["Policy"]["Arn"]
+        await client("TagPolicy", PolicyArn=arn, Tags=[{"Key": "A", "Value": "2"}, {"Key": "b", "Value": "3"}])
+        both = [{"Key": "a", "Value": "2"}, {"Key": "b", "Value": "3"}]
+        assert (await client("ListPolicyTags", PolicyArn=arn))["Tags"] == both
+        await client("UntagPolicy", PolicyArn=arn, TagKeys=["B"])
+        assert (await client("GetPolicy", PolicyArn=arn))["Policy"]["Tags"] == both[:1]
+        page = await client("ListPolicyTags", PolicyArn=BASIC)
+        assert (page["Tags"], page["IsTruncated"]) == ([], False)
+        assert (await refused(client, "TagPolicy", PolicyArn=BASIC, Tags=tags))[0] == "AccessDenied"
+        assert (await refused(client, "UntagPolicy", PolicyArn=arn + "x", TagKeys=["a"]))[0] == "NoSuchEntity"
+        assert (await client("ListAccountAliases"))["AccountAliases"] == []
+
+    play(tmp_path, story)
