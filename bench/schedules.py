@@ -18,7 +18,7 @@ from paddock.backends.local.ids import SystemIds
 from paddock.backends.sql.queue import SqlQueue
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.control.schedules import Schedules
-from paddock.event_sources.schedule import Ticker
+from paddock.event_sources.schedule import SHARE_S, SHARES, Ticker
 from paddock.interfaces import Tx
 from paddock.invoke.outbox import Outbox, RetryPolicy
 from paddock.invoke.targets import TargetTable
@@ -97,7 +97,7 @@ def _figures(count: int, after_s: list[float], grown_mb: float) -> list[Row]:
         Figure(name=what + "the last is sent", value=last, unit="s", n=count, bar="<= 60 s", met=last <= 60),
         Figure(
             name=what + "share of the busiest second", value=max(seconds.values(), default=0) / count, unit="", n=count,
-            note="1/60 were perfectly even",
+            note=f"1/{SHARES * SHARE_S:.0f} were perfectly even",
         ),
         Figure(name=what + "memory grown", value=grown_mb, unit="MB", n=count),
     ]  # fmt: skip

@@ -2,8 +2,9 @@
 
 One loop asks the database what is due, fires a share of it in one transaction, and sleeps until the next is due, or
 until something is planned. When very much is due at once, as at the full minute, it goes in shares SHARE_S apart,
-each a SHARES-th of what waits: so ten thousand schedules of one minute are spread over half of it, and what is held in
-memory is one share. A lone schedule fires at once.
+each a SHARES-th of what waits: so ten thousand schedules of one minute are spread over a third of it, and what is held
+in memory is one share. A lone schedule fires at once. The shares keep their beat: what firing one takes is not added to
+the pause before the next.
 
 The sleep is never long, so that a wall clock which is set forward is seen. One that is set back fires nothing twice:
 what has fired is planned for a later moment, and that is awaited.
@@ -21,8 +22,11 @@ from paddock.interfaces import Clock, Store
 
 log = logging.getLogger(__name__)
 
-SHARES = 60
+SHARES = 40
 SHARE_S = 0.5
+BREATH_S = 0.05
+"""Between two shares at least, also when the beat is lost: others write, too."""
+
 SHARE_LEAST = 100
 SLEEP_S_MAX = 5.0
 SLEEP_S_LEAST = 0.005
@@ -53,6 +57,7 @@ class Ticker:
             await asyncio.wait({self._task})
 
     async def _loop(self) -> None:
+        beat = self._clock.monotonic()
         while True:
             self._planned.clear()
             try:
@@ -62,9 +67,12 @@ class Ticker:
                 log.exception("schedules could not be fired")
                 pause_s = SHARE_S
             if pause_s == SHARE_S:
-                await self._clock.sleep(pause_s)
+                now = self._clock.monotonic()
+                beat = max(beat + SHARE_S, now + BREATH_S)
+                await self._clock.sleep(beat - now)
             else:
                 await self._until_planned(pause_s)
+                beat = self._clock.monotonic()
 
     async def _fire(self) -> float:
         """Fire a share of what is due; for how long there is nothing to do, or SHARE_S when there is more."""

@@ -121,6 +121,10 @@ def test_with_the_aws_cli(server: RunningServer, name: str) -> None:
     assert cli("events", "list-targets-by-rule", "--rule", name)["Targets"][0]["Id"] == "1"
     cli("events", "remove-targets", "--rule", name, "--ids", "1")
     cli("events", "delete-rule", "--name", name)
+    bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    archive = cli("events", "create-archive", "--archive-name", name[-40:], "--event-source-arn", bus)
+    assert archive["State"] == "ENABLED"
+    cli("events", "delete-archive", "--archive-name", name[-40:])
     group = cli("scheduler", "create-schedule-group", "--name", name)
     assert group["ScheduleGroupArn"].endswith(f":schedule-group/{name}")
     cli("scheduler", "delete-schedule-group", "--name", name)
@@ -140,6 +144,45 @@ def test_what_was_put_survives_a_kill(tmp_path: Path) -> None:
         server.start()
         assert {event["id"] for event in kept(server, "f", 10)} >= ids
         assert server.client("events").list_targets_by_rule(Rule="r")["Targets"] == [{"Id": "1", "Arn": function}]
+
+
+def test_a_replay_goes_on_after_a_kill(tmp_path: Path) -> None:
+    """kill -9 while an archive is replayed: every event arrives again, with the replay's name."""
+    with RunningServer(tmp_path) as server:
+        events, sqs, count = server.client("events"), server.client("sqs"), 500
+        bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+        archive = events.create_archive(ArchiveName="a", EventSourceArn=bus)["ArchiveArn"]
+        entry = {"Source": "s", "DetailType": "d"}
+        for first in range(0, count, 10):
+            details = [{**entry, "Detail": json.dumps({"n": number})} for number in range(first, first + 10)]
+            assert events.put_events(Entries=details)["FailedEntryCount"] == 0
+        allowed = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        sqs.create_queue(QueueName="q", Attributes={"Policy": policy})
+        events.put_rule(Name="r", EventPattern='{"source":["s"]}')
+        events.put_targets(Rule="r", Targets=[{"Id": "1", "Arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:q"}])
+        day = timedelta(days=1)
+        began = datetime.now(UTC)
+        events.start_replay(
+            ReplayName="again", EventSourceArn=archive, EventStartTime=began - day, EventEndTime=began + day,
+            Destination={"Arn": bus},
+        )  # fmt: skip
+        server.kill()
+        server.start()
+        events, sqs = server.client("events"), server.client("sqs")
+        url, got = f"{server.endpoint}/{ACCOUNT}/q", set()
+
+        def look() -> bool:
+            for one in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+                event = json.loads(one["Body"])
+                assert event["replay-name"] == "again"
+                got.add(event["detail"]["n"])
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+            return len(got) == count
+
+        until(look, 120.0)
+        until(lambda: events.describe_replay(ReplayName="again")["State"] == "COMPLETED")
+        assert events.describe_archive(ArchiveName="a")["EventCount"] == count
 
 
 def test_a_finished_event_is_told_to_a_bus(server: RunningServer, name: str) -> None:

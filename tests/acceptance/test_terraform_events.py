@@ -142,7 +142,13 @@ resource "aws_cloudwatch_event_target" "topic" {
   input_path     = "$.detail"
 }
 
-ARCHIVE
+resource "aws_cloudwatch_event_archive" "kept" {
+  name             = "tf-events"
+  event_source_arn = aws_cloudwatch_event_bus.bus.arn
+  description      = var.text
+  retention_days   = 7
+  event_pattern    = jsonencode({ source = ["shop"] })
+}
 
 resource "aws_scheduler_schedule_group" "group" {
   name = "tf-events"
@@ -181,7 +187,7 @@ def test_topics_buses_and_schedules(tmp_path: Path, server: RunningServer, terra
     inbox = sqs.create_queue(QueueName="tf-events-inbox", Attributes={"Policy": policy})["QueueUrl"]
     source = "def handler(event, context):\n    return event\n"
     (tmp_path / "function.zip").write_bytes(zipped({"f.py": source}))
-    configuration = provider(SERVICES) + CONFIGURATION.replace("RUNTIME", default_runtime()).replace("ARCHIVE", "")
+    configuration = provider(SERVICES) + CONFIGURATION.replace("RUNTIME", default_runtime())
     (tmp_path / "main.tf").write_text(configuration)
     terraform("init", "-input=false")
     terraform("apply", "-input=false", "-auto-approve")
@@ -199,6 +205,7 @@ def test_topics_buses_and_schedules(tmp_path: Path, server: RunningServer, terra
     while "raw" not in bodies:
         bodies |= {one["Body"] for one in sqs.receive_message(QueueUrl=inbox, WaitTimeSeconds=20)["Messages"]}
 
+    assert events.describe_archive(ArchiveName="tf-events")["EventCount"] == 1
     changes = ("-var", "least=200", "-var", "text=changed")
     terraform("apply", "-input=false", "-auto-approve", *changes)
     terraform("plan", "-input=false", "-detailed-exitcode", *changes)
@@ -208,5 +215,6 @@ def test_topics_buses_and_schedules(tmp_path: Path, server: RunningServer, terra
     assert not [one for one in server.client("sns").list_subscriptions()["Subscriptions"]
                 if "tf-events" in one["TopicArn"]]  # fmt: skip
     assert "tf-events" not in [bus["Name"] for bus in events.list_event_buses()["EventBuses"]]
+    assert events.list_archives(NamePrefix="tf-events")["Archives"] == []
     groups = server.client("scheduler").list_schedule_groups()["ScheduleGroups"]
     assert "tf-events" not in [group["Name"] for group in groups]

@@ -39,6 +39,11 @@ class SimulatedClock:
         heapq.heappush(self._sleepers, (self.seconds + seconds, next(self._numbers), future))
         await future
 
+    @property
+    def sleepers(self) -> int:
+        """How many sleep now."""
+        return sum(1 for _, _, future in self._sleepers if not future.done())
+
     async def pass_time(self, seconds: float) -> None:
         end = self.seconds + seconds
         await settle()

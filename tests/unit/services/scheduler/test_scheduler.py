@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.control import ticks
@@ -334,5 +337,56 @@ def test_groups_and_their_tags(tmp_path: Path) -> None:
         await client("DeleteScheduleGroup", Name="g")
         for operation in ("GetScheduleGroup", "DeleteScheduleGroup"):
             assert (await refused(client, operation, Name="g"))[0] == "ResourceNotFoundException"
+
+    play(tmp_path, story)
+
+
+MOVES = st.lists(st.integers(-900, 1800).map(lambda seconds: seconds / 2), min_size=1, max_size=25)
+
+
+@settings(max_examples=25, deadline=None)
+@given(moves=MOVES, window=st.sampled_from([0, 2]))
+def test_wherever_the_clock_jumps_no_tick_fires_twice_and_none_stays_due(moves: list[float], window: int) -> None:
+    async def story(world: World) -> None:
+        flexible = {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": window} if window else OFF
+        await world.client(
+            "CreateSchedule",
+            **{**WANTED, "ScheduleExpression": "cron(* * * * ? *)", "FlexibleTimeWindow": flexible},
+        )
+        latest = world.clock.now()
+        for seconds in moves:
+            world.later(seconds=seconds)
+            while await world.fire():
+                """All that is due, one after the other."""
+            latest = max(latest, world.clock.now())
+            following = await world.next()
+            assert following is not None
+            assert following > world.clock.now()
+            # Set back, it waits for what it has not fired yet; never longer than to the tick after the latest moment.
+            assert following <= latest + timedelta(minutes=1 + window)
+        times = [json.loads(event.body)["time"] for event, _ in world.outbox]
+        assert times == sorted(set(times))
+
+    with tempfile.TemporaryDirectory() as directory:
+        play(Path(directory), story)
+
+
+def test_two_clocks_on_one_database_fire_each_tick_once(tmp_path: Path) -> None:
+    """Firing and planning are one transaction: whoever comes second finds nothing due."""
+
+    async def story(world: World) -> None:
+        for number in range(30):
+            once = {"Name": f"s{number}", "ScheduleExpression": "at(2026-01-15T12:10:00)"}
+            await world.client("CreateSchedule", **{**WANTED, **once})
+        world.clock.at_ms = int(datetime(2026, 1, 15, 12, 10, 1, tzinfo=UTC).timestamp() * 1000)
+        other = Schedules(
+            store=world.store, send=world._send, clock=world.clock, ids=CountingIds(), ticked=lambda: None
+        )
+        now = world.clock.now()
+        await asyncio.gather(*(
+            world.store.write(lambda tx, kind=kind: ticks.fire_due(tx, {"schedule": kind}, now, 7))
+            for kind in (world.schedules, other) * 5
+        ))  # fmt: skip
+        assert len({event.source_arn for event, _ in world.outbox}) == len(world.outbox) == 30
 
     play(tmp_path, story)
