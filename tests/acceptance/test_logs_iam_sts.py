@@ -16,8 +16,11 @@ from paddock.backends.local.clock import SystemClock
 from paddock.backends.local.ids import SystemIds
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.backends.sql.statements import load_catalogue, load_logs
+from paddock.control.keys import Keys
+from paddock.control.sessions import Sessions
 from paddock.front.app import Front, FrontSettings
 from paddock.model.log import LogEvent, LogStreamRef
+from paddock.model.sealing import KEY_BYTES
 from paddock.observe.invocation_log import epoch_ms
 from paddock.observe.logbook import LogBook
 from paddock.services import iam, logs, sts
@@ -60,8 +63,12 @@ def play(tmp_path: Path, story: Callable[[World], Awaitable[None]]) -> None:
         log_store = await SqliteStore.open(tmp_path / "logs.db", statements=load_logs())
         book = LogBook(store=log_store, clock=clock)
         book.start()
+        sessions = Sessions(Keys(store=catalogue, master=bytes(KEY_BYTES), clock=clock, ids=ids), clock, ids)
         mounts = [
-            Mount(sts.SERVICE, sts.Desk()),
+            Mount(
+                sts.SERVICE,
+                sts.Desk(roles=iam.Roles(catalogue), sessions=sessions, clock=clock, default_account=ACCOUNT),
+            ),
             Mount(iam.SERVICE, iam.Desk(store=catalogue, clock=clock, ids=ids, managed=iam.load_managed())),
             Mount(logs.SERVICE, logs.Desk(store=log_store, book=book, clock=clock)),
         ]
