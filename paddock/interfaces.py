@@ -234,6 +234,8 @@ class Sandbox(Protocol):
     on_exit is called with the wait status when the runtime's process ends, on_extension_exit with an extension's name
     and wait status, on_gone once nothing of it is left.
     exit_status: that wait status, of the runtime that is in it now; None while it runs.
+    lineage: the same for sandboxes whose runtimes are forks of one process, and so have their memory at the same
+    addresses; never given out again.
     """
 
     channel: socket.socket
@@ -245,6 +247,9 @@ class Sandbox(Protocol):
     on_gone: Callable[[], None] | None
     on_extension_exit: Callable[[str, int], None] | None
     exit_status: int | None
+
+    @property
+    def lineage(self) -> int: ...
 
     @property
     def limits_memory(self) -> bool:

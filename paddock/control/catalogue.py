@@ -382,9 +382,10 @@ class Catalogue:
     # Settling: from Pending or InProgress to where it ends.
 
     def _settle_later(self, *waiting: FunctionVersion) -> None:
-        task = asyncio.get_running_loop().create_task(self._settle(waiting))
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
+        for group in states.settling_alone(waiting):
+            task = asyncio.get_running_loop().create_task(self._settle(group))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
 
     async def _settle(self, waiting: Sequence[FunctionVersion]) -> None:
         """Bring versions of one function, with the same code and runtime, to where they end, all at once."""

@@ -46,6 +46,7 @@ class Change:
     layers: tuple[LayerUse, ...] | None = None
     dead_letter_arn: str | None = None
     kms_key_arn: str | None = None
+    snap_start: bool | None = None
 
     def applied(self, version: FunctionVersion) -> FunctionVersion:
         """Raises InvalidParameterValue when the logging settings contradict each other."""
@@ -66,6 +67,7 @@ class Change:
             layers=version.layers if self.layers is None else self.layers,
             dead_letter_arn=version.dead_letter_arn if self.dead_letter_arn is None else self.dead_letter_arn,
             kms_key_arn=version.kms_key_arn if self.kms_key_arn is None else self.kms_key_arn,
+            snap_start=version.snap_start if self.snap_start is None else self.snap_start,
         )
 
 

@@ -8,7 +8,13 @@ from paddock.control import pools
 from paddock.control.book import Book
 from paddock.model.alias import Alias
 from paddock.model.arn import FunctionRef
-from paddock.model.errors import InvalidParameterValue, PreconditionFailed, ResourceConflict, ResourceNotFound
+from paddock.model.errors import (
+    InvalidParameterValue,
+    PreconditionFailed,
+    ResourceConflict,
+    ResourceNotFound,
+    ServiceError,
+)
 from paddock.model.function import LATEST, Function, FunctionVersion, State, UpdateStatus
 
 _UNQUALIFIED_ONLY = (
@@ -128,6 +134,11 @@ def _published(function: Function, number: str, ref: FunctionRef) -> FunctionVer
     version = function.versions.get(number)
     if version is None:
         raise not_found(f"{ref.function_arn}:{ref.qualifier}")
+    if version.state is State.PENDING and version.starts_by_snapshot:
+        text = (
+            "Lambda is initializing your function. It will be ready to invoke once your function state becomes ACTIVE."
+        )
+        raise ServiceError(text, code="SnapStartNotReadyException", status=409, fault="client")
     if version.state is not State.ACTIVE:
         raise _wrong_state(version)
     return version

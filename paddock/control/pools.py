@@ -51,14 +51,21 @@ def check(function: Function, ref: FunctionRef) -> None:
             raise ResourceNotFound(f"Function not found: {ref.arn}")
         if any(ref.qualifier in function.aliases[q].versions for q in function.provisioned if q in function.aliases):
             raise ResourceConflict("Version is pointed by a Provisioned Concurrency alias")
+        _check_no_snapshots(function, [ref.qualifier])
     else:
         check_target(function, alias.versions)
     if function.latest.tenant_isolation:
         raise InvalidParameterValue(_TENANTS)
 
 
+def _check_no_snapshots(function: Function, numbers: Sequence[str]) -> None:
+    if any(function.versions[number].snap_start for number in numbers if number in function.versions):
+        raise InvalidParameterValue("Provisioned Concurrency is not supported for SnapStart enabled function versions.")
+
+
 def check_target(function: Function, numbers: Sequence[str]) -> None:
     """Where an alias with provisioned concurrency may lead. Raises ResourceConflict, InvalidParameterValue."""
+    _check_no_snapshots(function, numbers)
     if LATEST in numbers:
         raise InvalidParameterValue(UNPUBLISHED)
     if any(number in function.provisioned for number in numbers):

@@ -36,7 +36,8 @@ def already_published(function: Function) -> FunctionVersion | None:
 def frozen(function: Function, *, description: str | None, revision_id: str, build_id: str) -> FunctionVersion:
     """The next version, made of `$LATEST`. description None keeps `$LATEST`'s.
 
-    What is frozen from a configuration that serves is Active at once; else it is Pending, as long as `$LATEST` is.
+    What is frozen from a configuration that serves is Active at once; else it is Pending, as long as `$LATEST` is, and
+    with SnapStart until its snapshot is taken.
     """
     latest = function.latest
     version = replace(
@@ -47,7 +48,8 @@ def frozen(function: Function, *, description: str | None, revision_id: str, bui
         revision_id=revision_id,
         build_id=build_id,
     )
-    if function.serving is not None and function.serving.build_id == latest.build_id:
+    serves = function.serving is not None and function.serving.build_id == latest.build_id
+    if serves and not version.starts_by_snapshot:
         return version
     return states.creating(version)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from paddock.model.errors import InvalidParameterValue, ValidationError
+from paddock.model.errors import InvalidParameterValue, NotYet, ValidationError
 from paddock.model.function import Function, FunctionVersion, LoggingConfig
 from paddock.model.quotas import Quotas
 
@@ -32,6 +33,9 @@ RESERVED_KEYS = frozenset(
         "LAMBDA_RUNTIME_DIR",
     ]
 )
+
+SNAP_START_PYTHON_MIN = 12
+SNAP_START_EPHEMERAL_MB_MAX = 512
 
 _ENVIRONMENT = (
     "Lambda was unable to configure your environment variables because the environment variables you have provided "
@@ -72,6 +76,28 @@ def check_version(version: FunctionVersion, quotas: Quotas) -> None:
             f"'MemorySize' value failed to satisfy constraint: Member must be a multiple of {quotas.memory_mb_step} MB"
         )
     check_environment(version.environment or {}, quotas)
+    check_snap_start(version)
+
+
+def check_snap_start(version: FunctionVersion) -> None:
+    """What a function with SnapStart may not have besides. Raises InvalidParameterValue, and NotYet for a processor."""
+    if not version.snap_start:
+        return
+    python = re.fullmatch(r"python3\.(\d+)", version.runtime)
+    if python is None or int(python[1]) < SNAP_START_PYTHON_MIN:
+        raise InvalidParameterValue(f"{version.runtime} is not supported for SnapStart enabled functions.")
+    unfit = {
+        "Amazon EFS": bool(version.file_systems),
+        f"ephemeral storage greater than {SNAP_START_EPHEMERAL_MB_MAX} MB": (
+            version.ephemeral_mb > SNAP_START_EPHEMERAL_MB_MAX
+        ),
+        "tenant isolation": version.tenant_isolation,
+    }
+    for what, is_so in unfit.items():
+        if is_so:
+            raise InvalidParameterValue(f"SnapStart enabled functions do not support {what}.")
+    if version.architecture != "x86_64":
+        raise NotYet(f"SnapStart is not supported by Paddock on {version.architecture} yet.")
 
 
 def check_unzipped(version: FunctionVersion, quotas: Quotas) -> None:

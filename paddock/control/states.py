@@ -20,11 +20,15 @@ from paddock.model.function import LATEST, Function, FunctionVersion, State, Upd
 CREATING = "Creating"
 BEING_CREATED = "The function is being created."
 
+# Why an initialisation failed that belongs to publishing.
+INIT_CODES = ("FunctionError.InitTimeout", "FunctionError.InitResourceExhausted", "FunctionError.RuntimeInitError")
+
 # Error code -> the service model's StateReasonCode.
 REASON_CODES: Mapping[str, str] = {
     "InvalidParameterValueException": "InvalidZipFileException",
     "InvalidZipFileException": "InvalidZipFileException",
     "InvalidRuntimeException": "InvalidRuntime",
+    **{code: code for code in INIT_CODES},
 }
 
 
@@ -52,6 +56,14 @@ def unsettled(function: Function) -> tuple[FunctionVersion, ...]:
         for version in (function.latest, *function.versions.values())
         if version.state is State.PENDING or version.update_status is UpdateStatus.IN_PROGRESS
     )
+
+
+def settling_alone(waiting: Iterable[FunctionVersion]) -> list[tuple[FunctionVersion, ...]]:
+    """What comes to its end together: all that needs the same code and no more, and each that has a snapshot taken."""
+    every = tuple(waiting)
+    together = tuple(version for version in every if not version.starts_by_snapshot)
+    alone: list[tuple[FunctionVersion, ...]] = [(version,) for version in every if version.starts_by_snapshot]
+    return [together, *alone] if together else alone
 
 
 def creating(version: FunctionVersion) -> FunctionVersion:

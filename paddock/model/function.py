@@ -19,6 +19,7 @@ from paddock.model.permission import ResourcePolicy
 from paddock.model.provisioned import ProvisionedConfig
 
 LATEST = "$LATEST"
+SNAP_START = "snap-start"
 
 
 class State(str, Enum):
@@ -114,6 +115,7 @@ class FunctionVersion:
     runtime_version_arn: the one version of the runtime that it may run on; "" for the machine's current one.
     kms_key_arn: the customer's key that seals the environment at rest, "" for Paddock's own. sealed_environment: hex,
     in stored documents only, where environment is None.
+    snap_start: published versions start from a snapshot.
     tenant_isolation: each tenant has environments of its own. tenant_id: for whom it runs, at an invocation only.
     provisioned_for: the qualifier whose provisioned environments it may use, or is one of; at an invocation only.
     """
@@ -144,6 +146,7 @@ class FunctionVersion:
     tenant_isolation: bool = False
     tenant_id: str = ""
     provisioned_for: str = ""
+    snap_start: bool = False
     state: State = State.PENDING
     state_reason: str = ""
     state_reason_code: str = ""
@@ -167,7 +170,13 @@ class FunctionVersion:
     @property
     def initialization_type(self) -> str:
         """Of its environments, as functions and logs are told."""
-        return "provisioned-concurrency" if self.provisioned_for else "on-demand"
+        if self.provisioned_for:
+            return "provisioned-concurrency"
+        return SNAP_START if self.starts_by_snapshot else "on-demand"
+
+    @property
+    def starts_by_snapshot(self) -> bool:
+        return self.snap_start and self.version != LATEST
 
     @property
     def network(self) -> str:

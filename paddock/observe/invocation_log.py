@@ -45,7 +45,8 @@ class Measured:
     """What REPORT says of one finished invocation.
 
     duration_ms: the handler's time. billed_ms: see `billed_ms`. init_ms: only for the first invocation of an
-    on-demand environment, else None. status: "success", "error" or "timeout". error_type: Runtime.ExitError, ...
+    on-demand environment, else None. restore_ms: only for the first one of a restored environment, else None.
+    status: "success", "error" or "timeout". error_type: Runtime.ExitError, ...
     """
 
     duration_ms: float
@@ -53,6 +54,7 @@ class Measured:
     memory_mb: int
     memory_used_mb: int
     init_ms: float | None = None
+    restore_ms: float | None = None
     status: str = SUCCESS
     error_type: str = ""
 
@@ -109,6 +111,9 @@ def report(request_id: str, measured: Measured) -> str:
     ]
     if measured.init_ms is not None:
         fields.append(f"Init Duration: {measured.init_ms:.2f} ms")
+    if measured.restore_ms is not None:
+        fields.append(f"Restore Duration: {measured.restore_ms:.2f} ms")
+        fields.append(f"Billed Restore Duration: {billed_ms(measured.restore_ms)} ms")
     fields.extend(_outcome_fields(measured.status, measured.error_type))
     return "\t".join(fields) + "\t\n"
 
@@ -118,6 +123,18 @@ def init_report(init: InitPhase) -> str:
     fields = [f"INIT_REPORT Init Duration: {init.duration_ms:.2f} ms", f"Phase: {init.phase}"]
     fields.extend(_outcome_fields(init.status, init.error_type))
     return "\t".join(fields) + "\n"
+
+
+def restore_start(runtime_version: str, runtime_version_arn: str) -> str:
+    return f"RESTORE_START Runtime Version: {runtime_version}\tRuntime Version ARN: {runtime_version_arn}\n"
+
+
+def restore_report(duration_ms: float, status: str = SUCCESS, error_type: str = "") -> str:
+    """Written after every restore, well or not."""
+    return (
+        "\t".join([f"RESTORE_REPORT Restore Duration: {duration_ms:.2f} ms", *_outcome_fields(status, error_type)])
+        + "\n"
+    )
 
 
 def timed_out(at: datetime, request_id: str, timeout_s: float) -> str:
@@ -219,6 +236,27 @@ def platform_init_report(at: datetime, init: InitPhase) -> PlatformRecord:
     return PlatformRecord(at=at, type="platform.initReport", level=_level_of(init.status, "DEBUG"), record=record)
 
 
+def platform_restore_start(at: datetime, facts: EnvironmentFacts) -> PlatformRecord:
+    record = {
+        "runtimeVersion": facts.runtime_version,
+        "runtimeVersionArn": facts.runtime_version_arn,
+        "functionName": facts.function_name,
+        "functionVersion": facts.function_version,
+        "instanceId": facts.instance_id,
+        "instanceMaxMemory": facts.memory_mb * 1024 * 1024,
+    }
+    return PlatformRecord(at=at, type="platform.restoreStart", level="INFO", record=record)
+
+
+def platform_restore_report(
+    at: datetime, duration_ms: float, status: str = SUCCESS, error_type: str = ""
+) -> PlatformRecord:
+    record: dict[str, Any] = {"status": status, "metrics": {"durationMs": round(duration_ms, 3)}}
+    if error_type:
+        record["errorType"] = error_type
+    return PlatformRecord(at=at, type="platform.restoreReport", level=_level_of(status, "INFO"), record=record)
+
+
 def platform_start(at: datetime, request_id: str, function_arn: str, version: str) -> PlatformRecord:
     record = {"requestId": request_id, "functionArn": function_arn, "version": version}
     return PlatformRecord(at=at, type="platform.start", level="INFO", record=record)
@@ -243,6 +281,9 @@ def platform_report(at: datetime, request_id: str, measured: Measured) -> Platfo
     }
     if measured.init_ms is not None:
         metrics["initDurationMs"] = round(measured.init_ms, 3)
+    if measured.restore_ms is not None:
+        metrics["restoreDurationMs"] = round(measured.restore_ms, 3)
+        metrics["billedRestoreDurationMs"] = billed_ms(measured.restore_ms)
     record: dict[str, Any] = {"requestId": request_id, "metrics": metrics, "status": measured.status}
     if measured.error_type:
         record["errorType"] = measured.error_type

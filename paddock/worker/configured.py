@@ -15,6 +15,8 @@ from paddock.worker.worker import WorkerSettings
 
 MEMORY_SHARE = 0.8
 CELLS_GROWTH = 8
+SNAPSHOT_SHARE = 0.25
+"""Of the memory budget: so much of it may be snapshots."""
 
 
 def settings_of(
@@ -32,6 +34,7 @@ def settings_of(
         adaptive=config.keep_alive == "adaptive",
         keep_s_max=float(config.keep_alive_s_max),
         scaling_rate_per_10_s=config.scaling_rate_per_10_s,
+        snapshot_budget_bytes=int(budget_bytes * SNAPSHOT_SHARE),
         limits=PoolLimits(environments_max=config.environments_max, memory_budget_bytes=budget_bytes),
         environment=EnvironmentSettings(
             init_timeout_s=float(config.init_timeout_s),

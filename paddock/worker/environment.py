@@ -179,24 +179,7 @@ class Environment:
         """Assign the sandbox and initialise. Raises SandboxFailed; a function's failed init is no exception."""
         version = self.version
         try:
-            assignment = self._sandbox.assign(
-                version.code.digest,
-                version.memory_mb,
-                version.ephemeral_mb,
-                version.network,
-                version.file_systems,
-                version.layers_digest,
-            )
-            assigning = asyncio.ensure_future(assignment)
-            assigning.add_done_callback(_retrieve)  # what comes before it may fail, and nobody wait for it
-            self._stop_serving = await self._serve(self._http, self._sandbox, version)
-            if self.is_ending:
-                raise SandboxFailed("it was ended before it started")
-            await self._connect()
-            await assigning
-            if self.is_ending:
-                raise SandboxFailed("it was ended while it started")
-            self.state = step(self.state, EnvironmentState.INITIALIZING)
+            await self._assign(version.memory_mb)
             self._journal.init_start()
             failure, took_ms = await self._initialise(self._settings.init_timeout_s)
         except SandboxFailed:
@@ -210,6 +193,23 @@ class Environment:
             await self._after_failed_init(failure, took_ms, "init")
         if self.state is EnvironmentState.INITIALIZING:
             self._become_ready()
+
+    async def _assign(self, memory_mb: int) -> None:
+        version = self.version
+        layers = version.layers_digest
+        assignment = self._sandbox.assign(
+            version.code.digest, memory_mb, version.ephemeral_mb, version.network, version.file_systems, layers
+        )
+        self._assigning = asyncio.ensure_future(assignment)
+        self._assigning.add_done_callback(_retrieve)  # what comes before it may fail, and nobody wait for it
+        self._stop_serving = await self._serve(self._http, self._sandbox, version)
+        if self.is_ending:
+            raise SandboxFailed("it was ended before it started")
+        await self._connect()
+        await self._assigning
+        if self.is_ending:
+            raise SandboxFailed("it was ended while it started")
+        self.state = step(self.state, EnvironmentState.INITIALIZING)
 
     async def _initialise(self, limit_s: float) -> tuple[Failure | None, float]:
         """Boot the function in the waiting runtime. (None, milliseconds) when it asks for its first event."""
@@ -557,6 +557,9 @@ class Environment:
             self._first_next.set_result(
                 failures.no_bootstrap(self._request_id) if nothing_to_run else failures.init_failed(body, error_type)
             )
+
+    def told_of_snapshot(self, kind: int) -> None:
+        self.nonsense("a word about a snapshot that nobody asked for")
 
     def nonsense(self, what: str) -> None:
         log.warning("%s: its runtime sent %s", self.version.version_arn, what)

@@ -104,3 +104,8 @@ def extension_cause(wait_status: int) -> str:
     if os.WIFSIGNALED(wait_status):
         return exit_cause(wait_status)
     return f"exit code {os.waitstatus_to_exitcode(wait_status)}"
+
+
+def no_snapshot() -> Failure:
+    """The runtime did not stop for one."""
+    return Failure("init", "Runtime.BeforeSnapshotError", b"this runtime cannot be put into a snapshot")

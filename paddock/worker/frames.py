@@ -12,7 +12,17 @@ from typing import Protocol, cast
 import msgspec
 
 from paddock.model.invocation import Invocation
-from paddock.worker.runtimes.python.bootstrap import ASSIGN, ERROR, FAILED, HEADER, INVOKE, NEXT, RESPONSE
+from paddock.worker.runtimes.python.bootstrap import (
+    ASSIGN,
+    ERROR,
+    FAILED,
+    HEADER,
+    INVOKE,
+    NEXT,
+    RESPONSE,
+    RESTORED,
+    TAKEN,
+)
 
 RESPONSE_BYTES_MAX = 6 * 1024 * 1024 + 100
 """Lambda's limit for a buffered response (spec 02 section 1)."""
@@ -32,6 +42,11 @@ class RuntimeEvents(Protocol):
         """It tried to answer with more than RESPONSE_BYTES_MAX."""
 
     def init_failed(self, body: bytes, error_type: str) -> None: ...
+
+    def told_of_snapshot(self, kind: int) -> None:
+        """TAKEN: all that it has become is in the file that it was given. RESTORED: it is what the file holds; the
+        function's own hooks come next.
+        """
 
     def nonsense(self, what: str) -> None:
         """It broke the protocol and cannot go on."""
@@ -172,6 +187,8 @@ class FramePort(asyncio.Protocol):
             self._events.erred(known.id, body)
         elif kind == FAILED:
             self._events.init_failed(body, known.type)
+        elif kind in (TAKEN, RESTORED):
+            self._events.told_of_snapshot(kind)
         else:
             return self._broken(f"a frame of kind {kind}")
         return True

@@ -210,6 +210,24 @@ class Journal:
             self._record(invocation_log.platform_init_runtime_done(now, init))
             self._record(invocation_log.platform_init_report(now, init))
 
+    def restore_start(self) -> None:
+        facts = self._facts
+        if self._json:
+            self._record(invocation_log.platform_restore_start(self._clock.now(), facts))
+        else:
+            self._text(invocation_log.restore_start(facts.runtime_version, facts.runtime_version_arn))
+
+    def restore_done(self, duration_ms: float, failure: Failure | None) -> None:
+        self._drain()
+        self._flush_partial()
+        status = "success" if failure is None else "timeout" if failure.kind == "timeout" else "error"
+        error_type = failure.error_type if failure is not None and failure.kind != "timeout" else ""
+        if self._json:
+            now = self._clock.now()
+            self._record(invocation_log.platform_restore_report(now, duration_ms, status, error_type))
+        else:
+            self._text(invocation_log.restore_report(duration_ms, status, error_type))
+
     def begin(self, request_id: str, invoked_arn: str, want_tail: bool) -> None:
         self._tail = Tail() if want_tail else None
         version = self._version.version

@@ -38,6 +38,8 @@ from paddock.worker.provisioning import Provisioning, StartFailed
 from paddock.worker.rhythms import VERSIONS_MAX, Rhythms
 from paddock.worker.runtime_api import HttpPort
 from paddock.worker.scaling import ScalingRate
+from paddock.worker.snapshots import Image, RestoreFailed, Snapshots
+from paddock.worker.templates import Templates, kind_of
 
 log = logging.getLogger("paddock.worker")
 
@@ -53,7 +55,7 @@ class WorkerSettings:
 
     idle_timeout_s: after which an environment ends. adaptive: unless the use of its version says another time, of at
     most keep_s_max, and starts are to be made ahead of events that it foretells. scaling_rate_per_10_s: new ones that
-    events may bring to one function; 0 for any number.
+    events may bring to one function; 0 for any number. snapshot_budget_bytes: for all snapshots, of limits' budget.
     """
 
     cells_ready: int
@@ -64,6 +66,7 @@ class WorkerSettings:
     adaptive: bool = False
     keep_s_max: float = 86_400.0
     scaling_rate_per_10_s: int = 0
+    snapshot_budget_bytes: int = 0
 
     @property
     def cells(self) -> CellLimits:
@@ -145,6 +148,13 @@ class Worker:
         self._retired: set[int] = set()
         self._stopping = False
         self._all_gone = asyncio.Event()
+        self._snapshots = Snapshots(settings.snapshot_budget_bytes, clock.monotonic)
+        self._templates = Templates(
+            self._snapshots,
+            cell=lambda version: self._counted(self._prepared_cell(version)),
+            template=self._environment,
+            monotonic=clock.monotonic,
+        )
         self._provisioning = Provisioning(
             clock=clock,
             start=self._start_provisioned,
@@ -174,6 +184,8 @@ class Worker:
         self._check_runtime_version(version)
         await self._code.ensure_version(version)
         await self._warm(version.runtime)
+        if version.starts_by_snapshot:
+            await self._templates.take(version)
 
     async def run(self, invocation: Invocation) -> InvocationResult:
         key = invocation.version.environment_key
@@ -192,6 +204,7 @@ class Worker:
         for key, version in list(self._versions.items()):
             if version.function_arn == function_arn and version.build_id not in keep_builds:
                 del self._versions[key]  # nothing is started ahead of it any more
+        self._snapshots.drop_others(function_arn, keep_builds)
         for environment in list(self._environments.values()):
             version = environment.version
             if version.function_arn == function_arn and version.build_id not in keep_builds:
@@ -229,12 +242,15 @@ class Worker:
                     await self._all_gone.wait()
         except TimeoutError:
             log.warning("%d environments did not end in time", len(self._environments))
+        self._snapshots.close()
 
     def counts(self) -> dict[str, int]:
-        """For the health page: environments alive, idle, and cells waiting for code."""
+        """For the health page: environments alive, idle, cells waiting for code, snapshots held."""
         idle = sum(len(numbers) for numbers in self._idle.values())
         cells = sum(len(cells) for cells in self._cells.values())
-        return {"environments": len(self._environments), "idle": idle, "cells": cells}
+        return {
+            "environments": len(self._environments), "idle": idle, "cells": cells, "snapshots": len(self._snapshots)
+        }  # fmt: skip
 
     # -- finding an environment ---------------------------------------------------------------------------------
 
@@ -253,6 +269,9 @@ class Worker:
             version = dataclasses.replace(version, provisioned_for="")
             return self._take_idle(version.environment_key) or await self._acquire(version.environment_key, version)
         decision = pool.assign(key, self._view(key), self._settings.limits)
+        if isinstance(decision, pool.Refuse) and len(self._snapshots):
+            self._snapshots.shed(self._rhythms.memory_bytes(key))  # nothing idle is left to end
+            decision = pool.assign(key, self._view(key), self._settings.limits)
         if isinstance(decision, pool.Reuse):
             environment = self._environments[decision.number]
             environment.was_started_ahead = False
@@ -281,7 +300,7 @@ class Worker:
     def _sums(self, key: EnvironmentKey) -> PoolView:
         """Without the idle ones."""
         living = [one for one in self._environments.values() if not one.is_ending]
-        used = sum(environment.memory_used_bytes for environment in living)
+        used = sum(environment.memory_used_bytes for environment in living) + self._snapshots.bytes
         new_bytes = self._rhythms.memory_bytes(key)
         return PoolView(idle=(), live=len(living) + self._starting, memory_bytes=used, new_bytes=new_bytes)
 
@@ -326,6 +345,9 @@ class Worker:
                     sandbox = await self._counted(self._prepared_cell(version))
                     return await self._adopt(sandbox, version)
                 except SandboxFailed as error:
+                    if isinstance(error, RestoreFailed):
+                        log.warning("%s: %s; it starts without", version.version_arn, error)
+                        self._snapshots.failed(version.environment_key)
                     if not attempts_left or self._stopping:
                         log.error("%s: no environment could be started: %s", version.version_arn, error)
                         raise InternalError(f"Paddock could not start an environment: {error}") from error
@@ -349,9 +371,10 @@ class Worker:
         finally:
             self._starting -= 1
 
-    async def _adopt(self, sandbox: Sandbox, version: FunctionVersion) -> Environment:
+    def _environment(self, sandbox: Sandbox, version: FunctionVersion, image: Image | None) -> Environment:
+        """One that has not started, counted among the living until it is gone."""
         number, self._next = self._next, self._next + 1
-        environment = Environment(
+        environment = kind_of(image)(
             sandbox,
             version,
             self._offers[version.runtime].facts(version.region),
@@ -368,6 +391,15 @@ class Worker:
             self._code.hold(digest)  # until it is gone
         environment.on_terminated = self._terminated
         environment.on_free = self._release
+        return environment
+
+    async def _adopt(self, sandbox: Sandbox, version: FunctionVersion) -> Environment:
+        image = None
+        if version.starts_by_snapshot:
+            image = self._snapshots.find(version.environment_key, sandbox.lineage)
+            if image is None and self._snapshots.wants(version.environment_key):
+                self._background(self._templates.retake(version))
+        environment = self._environment(sandbox, version, image)
         began = self._clock.monotonic()
         try:
             await environment.start()

@@ -81,6 +81,11 @@ MAY_CALL: Mapping[tuple[str, str], str] = {
         "os.environ",
     ): "PATH and HOME say where interpreters are, they are no settings",
     ("paddock/worker/runtimes/python/bootstrap.py", "os.environ"): _INSIDE,
+    ("paddock/worker/runtimes/python/carried.py", "random."): "a function's own randomness is drawn anew, there",
+    ("paddock/worker/runtimes/python/carried.py", "os.urandom"): "a function's own randomness is drawn anew, there",
+    ("paddock/worker/runtimes/python/carried.py", "importlib.import_module"): (
+        "the zygote imports this module for every function, and hardly one needs an archive"
+    ),
     ("paddock/worker/runtimes/python/bootstrap.py", "importlib.import_module"): "awslambdaric exists only inside",
     ("paddock/worker/runtimes/java/archive.py", "time.monotonic"): _OWN_PROCESS,
     ("paddock/worker/runtimes/java/archive.py", "time.time"): _OWN_PROCESS,

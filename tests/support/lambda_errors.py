@@ -345,7 +345,26 @@ _STORAGE = f"{_UNIT}::test_what_is_refused_when_the_code_storage_is_full"
 _MAPPINGS = f"{_UNIT}::test_a_mapping_on_its_way_takes_no_change"
 _KEYS = f"{_UNIT}::test_a_key_that_is_gone"
 
+_SNAPSHOTS = "tests/unit/worker/test_snapshots.py::test_words_for_what_failed"
+
 ELSEWHERE: Mapping[tuple[str, str], str] = {
+    **{
+        (operation, "SnapStartNotReadyException"): (
+            "tests/unit/control/test_snap_start.py::test_a_version_is_pending_until_its_snapshot_is_taken"
+        )
+        for operation in ("Invoke", "InvokeAsync", "InvokeWithResponseStream")
+    },
+    **{
+        (operation, error): where
+        for operation in ("Invoke", "InvokeWithResponseStream")
+        for error, where in (
+            (
+                "SnapStartException",
+                "tests/acceptance/test_snap_start.py::test_an_after_restore_hook_that_fails",
+            ),
+            ("SnapStartTimeoutException", _SNAPSHOTS),
+        )
+    },
     ("CreateAlias", "AliasLimitExceededException"): f"{_UNIT}::test_the_limit_of_aliases",
     ("CreateFunction", FULL): _STORAGE,
     ("DeleteEventSourceMapping", IN_USE): _MAPPINGS,
@@ -373,7 +392,7 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
 _MANAGED = "There are no capacity providers."
 _EC2 = "There is no EC2: a network is a namespace of this machine, checked when a function is configured."
 _EFS = "File systems are directories of this machine; one that cannot be mounted fails the start of the environment."
-_SNAP = "There are no snapshots yet: SnapStart is refused when a function is configured."
+_SNAP = "A snapshot that is gone is taken again in the background: no caller waits for it."
 _ARTIFACT = "There is no second copy of code that AWS would keep under a user of its own."
 _ONE_BY_ONE = "Changes of one thing follow each other here: none is refused because of another."
 
@@ -395,9 +414,6 @@ NEVER: Mapping[str, str] = {
     "S3FilesMountConnectivityException": "FileSystemConfigs of S3 are refused by their ARN.",
     "S3FilesMountFailureException": "FileSystemConfigs of S3 are refused by their ARN.",
     "S3FilesMountTimeoutException": "FileSystemConfigs of S3 are refused by their ARN.",
-    "SnapStartException": _SNAP,
-    "SnapStartNotReadyException": _SNAP,
-    "SnapStartTimeoutException": _SNAP,
     "SnapStartRegenerationFailureException": _SNAP,
     "CodeArtifactUserDeletedException": _ARTIFACT,
     "CodeArtifactUserFailedException": _ARTIFACT,
@@ -426,6 +442,10 @@ NEVER: Mapping[str, str] = {
 UNTHROTTLED = "The control plane is not throttled: it refuses nothing because of how much is asked."
 
 CANNOT_HAPPEN: Mapping[tuple[str, str], str] = {
+    **{
+        ("InvokeAsync", error): "The event is stored, and restored environments come later: its log tells."
+        for error in ("SnapStartException", "SnapStartTimeoutException")
+    },
     **{
         (operation, CONFLICT): _ONE_BY_ONE
         for operation in (

@@ -29,6 +29,7 @@ _SETTINGS = frozenset(
         "VpcConfig",
         "FileSystemConfigs",
         "KMSKeyArn",
+        "SnapStart",
     }
 )
 _AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures", "Publish", "CodeSigningConfigArn", "TenancyConfig"}

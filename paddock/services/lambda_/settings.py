@@ -15,7 +15,6 @@ from paddock.model.errors import NotYet
 AS_BY_DEFAULT: Mapping[str, tuple[Any, ...]] = {
     "PackageType": ("Zip",),
     "TracingConfig": ({"Mode": "PassThrough"},),
-    "SnapStart": ({"ApplyOn": "None"},),
     "SourceKMSKeyArn": (),
     "ImageConfig": (),
     "MetricsConfig": (),

@@ -24,6 +24,7 @@ from paddock.model.function import (
     VpcConfig,
 )
 from paddock.model.tenancy import PER_TENANT
+from paddock.services.lambda_ import snap_start
 
 Members = dict[str, Any]
 
@@ -53,6 +54,7 @@ def change_of(
         vpc=vpc,
         file_systems=file_systems,
         kms_key_arn=params.get("KMSKeyArn"),
+        snap_start=snap_start.wanted(params),
     )
 
 
@@ -92,7 +94,10 @@ def listed(version: FunctionVersion, arn: str) -> Members:
         "PackageType": "Zip",
         "Architectures": [version.architecture],
         "EphemeralStorage": {"Size": version.ephemeral_mb},
-        "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
+        "SnapStart": {
+            "ApplyOn": snap_start.APPLIED if version.snap_start else "None",
+            "OptimizationStatus": snap_start.status_of(version),
+        },
         "LoggingConfig": _logging(version.logging, version.log_group),
     }
     if version.dead_letter_arn:

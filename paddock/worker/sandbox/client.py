@@ -232,6 +232,10 @@ class LinuxSandbox:
             return ""
 
     @property
+    def lineage(self) -> int:
+        return self._zygote.number
+
+    @property
     def limits_memory(self) -> bool:
         return "oom" in self._files
 
@@ -354,8 +358,9 @@ def _settle(future: asyncio.Future[None]) -> None:
 class _Zygote:
     """A live zygote and its cells."""
 
-    def __init__(self, runtime: str, sock: socket.socket, ended: Callable[[_Zygote], None]) -> None:
+    def __init__(self, runtime: str, number: int, sock: socket.socket, ended: Callable[[_Zygote], None]) -> None:
         self.runtime = runtime
+        self.number = number
         self._cells: dict[int, LinuxSandbox] = {}
         self._next = 0
         self._end = ended
@@ -425,6 +430,7 @@ class LinuxSandboxes:
     def __init__(self, jailer: socket.socket) -> None:
         self._asked: deque[tuple[str, asyncio.Future[_Zygote]]] = deque()
         self._zygotes: dict[str, asyncio.Future[_Zygote]] = {}
+        self._started = 0
         self._is_over = False
         self._jailer = _Packets(jailer, self._answered, self._jailer_ended)
 
@@ -458,7 +464,8 @@ class LinuxSandboxes:
             future.set_exception(SandboxFailed(f"{runtime}: {message['error']}"))
             future.exception()
             return
-        future.set_result(_Zygote(runtime, socket.socket(fileno=fds[0]), self._forget))
+        self._started += 1
+        future.set_result(_Zygote(runtime, self._started, socket.socket(fileno=fds[0]), self._forget))
 
     def _forget(self, zygote: _Zygote) -> None:
         current = self._zygotes.get(zygote.runtime)

@@ -65,6 +65,7 @@ class FakeSandboxes:
     def __init__(self) -> None:
         self.made: list[FakeSandbox] = []
         self.scripts: tuple[Script, ...] = (echo,)
+        self.lineage = 1
         self.failures: list[str] = []
         self.assign_errors: list[str] = []
         self.hold: asyncio.Event | None = None
@@ -75,6 +76,7 @@ class FakeSandboxes:
         if self.failures:
             raise SandboxFailed(self.failures.pop(0))
         sandbox = FakeSandbox(*self.scripts)
+        sandbox.lineage = self.lineage
         if self.assign_errors:
             sandbox.assign_error = self.assign_errors.pop(0)
         self.made.append(sandbox)
@@ -159,7 +161,7 @@ def test_the_second_event_finds_the_first_ones_environment() -> None:
         assert await yard.run(payload=b"1") == b"1"
         assert await yard.run(payload=b"2") == b"2"
         assert len(yard.sandboxes.made) == 1
-        assert yard.worker.counts() == {"environments": 1, "idle": 1, "cells": 0}
+        assert yard.worker.counts() == {"environments": 1, "idle": 1, "cells": 0, "snapshots": 0}
         assert yard.code.held[DIGEST] == 1
 
     played(act)
@@ -339,7 +341,7 @@ def test_an_environment_that_vanishes_while_idle() -> None:
     async def act(yard: Yard) -> None:
         await yard.run()
         yard.sandboxes.made[0].die()
-        assert yard.worker.counts() == {"environments": 0, "idle": 0, "cells": 0}
+        assert yard.worker.counts() == {"environments": 0, "idle": 0, "cells": 0, "snapshots": 0}
         assert await yard.run() == b"1"
 
     played(act)

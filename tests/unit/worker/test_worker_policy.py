@@ -76,7 +76,7 @@ def test_nothing_is_started_ahead_on_a_full_machine() -> None:
         for _ in range(40):
             await turn(yard, 50.0)
             await yard.run("other", other)
-            assert yard.worker.counts() == {"environments": 1, "idle": 1, "cells": 0}
+            assert yard.worker.counts() == {"environments": 1, "idle": 1, "cells": 0, "snapshots": 0}
 
     played(act, **adaptive(environments_max=1))
 

@@ -23,6 +23,8 @@ from paddock.worker.environment import Environment, EnvironmentSettings, Runtime
 from paddock.worker.frames import encode
 from paddock.worker.runtime_api import HttpPort
 from paddock.worker.runtimes.python.bootstrap import ASSIGN, ERROR, FAILED, HEADER, INVOKE, NEXT, RESPONSE
+from paddock.worker.snapshots import Image
+from paddock.worker.templates import kind_of
 
 START = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
 DIGEST = "a" * 64
@@ -197,6 +199,7 @@ class FakeSandbox:
     """interfaces.Sandbox with real sockets and pipes. `scripts` play the runtime, one per life; the last repeats."""
 
     limits_memory = True
+    lineage = 1
 
     def __init__(self, *scripts: Script, gone_at_once: bool = False) -> None:
         self._scripts = list(scripts) or [echo]
@@ -350,10 +353,11 @@ async def environment(
     facts: RuntimeFacts = PYTHON,
     clock: FakeClock | None = None,
     sink: KeepingSink | None = None,
+    image: Image | None = None,
 ) -> AsyncIterator[tuple[Environment, FakeSandbox]]:
     """An environment that has not started yet, with its sandbox; it is ended afterwards."""
     sandbox = FakeSandbox(*scripts)
-    made = Environment(
+    made = kind_of(image)(
         sandbox,
         of or version(),
         facts,

@@ -8,7 +8,9 @@ much as everything else in a warm invocation. A frame is
     head (JSON or a request id), then the body, untouched
 
 to the runtime:   A assign (body: settings)   I invoke (head: request, body: event)
+                  S snapshot, first of all and with a file (head: whether to take or to restore it)
 from the runtime: N next   R response (head: request id, content type)   E error (head: id, type)   F failed init
+                  T a snapshot was taken   U restored from one, and about to run the function's hooks
 
 `preload` runs in the zygote, `run` in each environment. Standard library and awslambdaric only; Python 3.9 on.
 """
@@ -30,14 +32,20 @@ import struct
 import sys
 import time
 import types
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, FrozenSet, Optional, Tuple
+
+from paddock.worker.runtimes.python import carried, snapshot
 
 HEADER = struct.Struct("!IBxH")
-ASSIGN, INVOKE = ord("A"), ord("I")
+ASSIGN, INVOKE, SNAPSHOT = ord("A"), ord("I"), ord("S")
 NEXT, RESPONSE, ERROR, FAILED = ord("N"), ord("R"), ord("E"), ord("F")
+TAKEN, RESTORED = ord("T"), ord("U")
+TAKE, RESTORE = b"take", b"restore"
 _CHUNK = 65536  # larger receive buffers cost an mmap each
 _CAUSE_BYTES_MAX = 60_000
 _REHEARSALS = 20
+# Of its variables, what a restored environment must not have from the template.
+_FRESH = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_LAMBDA_LOG_STREAM_NAME")
 
 
 # Of the standard library, what most functions import: shared by all environments instead of read by each.
@@ -81,6 +89,17 @@ class Channel:
         del self._buffer[:end]
         return kind, frame[:head], frame[head:]
 
+    def receive_first(self) -> Tuple[int, bytes, bytes]:
+        """As `receive`; a file that comes along is at snapshot.IMAGE_FD, and nothing behind its frame is read."""
+        data, fds, _, _ = socket.recv_fds(self._socket, _CHUNK, 1)
+        if not data:
+            os._exit(0)
+        for fd in fds:
+            os.dup2(fd, snapshot.IMAGE_FD, inheritable=False)
+            os.close(fd)
+        self._buffer += data
+        return self.receive()
+
     def send(self, kind: int, head: bytes = b"", body: bytes = b"", then_next: bool = False) -> None:
         parts = [HEADER.pack(len(head) + len(body), kind, len(head)), head, body]
         if then_next:
@@ -93,10 +112,11 @@ def _client_class(base: Any, request_class: Any, to_json: Any) -> Any:
     class FrameClient(base):  # type: ignore[misc]
         """awslambdaric's client, over a Channel. A result leaves together with the wish for the next event."""
 
-        def __init__(self, channel: Channel) -> None:
+        def __init__(self, channel: Channel, baseline: Optional[FrozenSet[snapshot.Mapping]] = None) -> None:
             self.lambda_runtime_address = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
             self.use_thread_for_polling_next = False
             self._channel = channel
+            self._baseline = baseline  # in a template: what this process had in common with its siblings from birth
             self._asked = False
 
         def wait_next_invocation(self) -> Any:
@@ -138,6 +158,14 @@ def _client_class(base: Any, request_class: Any, to_json: Any) -> Any:
             self._asked = True
             self._channel.send(ERROR, head, error_response_data.encode("utf-8"), then_next=True)
 
+        def restore_next(self) -> None:
+            """Between the hooks before a snapshot and those after a restore: in one go where there is none."""
+            if self._baseline is not None:
+                _become_snapshot(self._channel, self._baseline)
+
+        def report_restore_error(self, restore_error_data: Any) -> None:
+            self.post_init_error(restore_error_data, "Runtime.AfterRestoreError")
+
         def post_init_error(self, error_response_data: Any, error_type_override: Any = None) -> None:
             kind = error_type_override or error_response_data.get("errorType", "")
             body = to_json(error_response_data).encode("utf-8")
@@ -170,6 +198,28 @@ def _interpreter(settings: Dict[str, Any]) -> None:
     sys.dont_write_bytecode = False
     for name in [name for name in sys.modules if name == "paddock" or name.startswith("paddock.")]:
         del sys.modules[name]  # the platform's own modules are not part of a function's world
+
+
+def _become_snapshot(channel: Channel, baseline: FrozenSet[snapshot.Mapping]) -> None:
+    """In the template: write what it has become, and wait for its end. Returns in each process restored from it.
+
+    Raises snapshot.Unfit, which is the function's error.
+    """
+    kept = carried.Carried()
+    if not snapshot.take(baseline):
+        kept.write_files()
+        channel.send(TAKEN)
+        channel.receive()
+    channel.send(RESTORED)
+    kind, _, body = channel.receive()
+    if kind != ASSIGN:
+        raise RuntimeError(f"unexpected frame {kind}")
+    settings = json.loads(body)
+    limit_data(settings)
+    os.environ.update({name: settings["environment"][name] for name in _FRESH})  # the rest is the function's by now
+    kept.put_back()
+    carried.refresh()
+    os.close(snapshot.IMAGE_FD)
 
 
 class _Enough(BaseException):
@@ -232,7 +282,14 @@ def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
     if ahead:
         _rehearse()
     channel = Channel(socket.socket(fileno=channel_fd))
-    kind, _, body = channel.receive()
+    kind, head, body = channel.receive_first()
+    baseline: Optional[FrozenSet[snapshot.Mapping]] = None
+    if kind == SNAPSHOT:
+        if head == RESTORE:
+            snapshot.restore()
+            os._exit(snapshot.RESTORE_FAILED)  # there was nothing that one could become
+        baseline = snapshot.unchanging()
+        kind, _, body = channel.receive()
     if kind != ASSIGN:
         raise RuntimeError(f"unexpected frame {kind}")
     settings = json.loads(body)
@@ -245,7 +302,7 @@ def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
             del sys.modules[name]
     ric = importlib.import_module("awslambdaric.bootstrap")
     library = importlib.import_module("awslambdaric.lambda_runtime_client")
-    client = _client_class(library.LambdaRuntimeClient, library.InvocationRequest, ric.to_json)(channel)
+    client = _client_class(library.LambdaRuntimeClient, library.InvocationRequest, ric.to_json)(channel, baseline)
     if len(inspect.signature(ric.run).parameters) == 2:
         ric.run(settings["handler"], client)
     else:  # the releases for Python 3.9 make their client themselves

@@ -250,7 +250,6 @@ DEFAULTS: dict[str, Any] = {
 REFUSED: dict[str, Any] = {
     "PackageType": "Image",
     "Architectures": ["arm64"],
-    "SnapStart": {"ApplyOn": "PublishedVersions"},
     "TracingConfig": {"Mode": "Active"},
     "PublishTo": "LATEST_PUBLISHED",
     "ImageConfig": {"Command": ["x"]},
