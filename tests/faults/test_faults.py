@@ -21,4 +21,5 @@ def test_nothing_acknowledged_is_lost_whoever_is_killed(tmp_path: Path) -> None:
     assert ledger.lost() == [], ledger.text()
     assert ledger.jobs, ledger.text()
     assert ledger.events, ledger.text()
+    assert all(ledger.sent.values()), ledger.text()
     assert set(ledger.kills) == {"server", "function"}, ledger.text()
