@@ -432,6 +432,12 @@ class Config:
         Pattern(r"(https?://[a-z0-9.-]+(:[0-9]{1,5})?/?)?", "an http or https URL without a path, or nothing"),
         "http://localhost:PORT",
     )
+    secret_access_key: str = _setting(
+        "test",
+        "The secret of every access key, as far as signatures are checked: at function URLs with AuthType AWS_IAM. "
+        "Everywhere else any credentials are accepted.",
+        Pattern(r"[\x21-\x7e]{1,256}", "a secret access key"),
+    )
     hosts_allowed: tuple[str, ...] = _setting(
         (),
         "Names that a Host header may hold besides loopback addresses, localhost and AWS's own endpoints. "

@@ -48,12 +48,13 @@ class Start:
 
     def function_url(self, url_id: str, region: str) -> str:
         """Where the function URL with that id is reached."""
-        scheme, _, place = (self.config.function_url_base or self._local_base).partition("://")
+        scheme, _, place = self.function_url_base.partition("://")
         return f"{scheme}://{url_id}.lambda-url.{region}.{place.rstrip('/')}/"
 
     @property
-    def _local_base(self) -> str:
-        return f"http://localhost:{self.listener.getsockname()[1]}"
+    def function_url_base(self) -> str:
+        """What they are made of."""
+        return self.config.function_url_base or f"http://localhost:{self.listener.getsockname()[1]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from paddock import __version__
 from paddock.app.event_mode import EventMode
@@ -13,6 +14,7 @@ from paddock.config import Config
 from paddock.front.access import AccessRecord
 from paddock.front.app import Front, FrontSettings
 from paddock.front.downloads import Downloads
+from paddock.front.function_urls import FunctionUrls
 from paddock.services import SERVICES, s3
 from paddock.services.service import Mount
 from paddock.worker.worker import Worker
@@ -42,6 +44,20 @@ def front(
         site=s3.Web(desks["s3"]),
         hooks={s3.WEBHOOK: s3.Webhook(desks["s3"], start.config.s3_webhook_token)},
         sessions=on.sessions,
+        function_urls=_function_urls(start, on, desks["lambda"]),
+    )
+
+
+def _function_urls(start: Start, on: Foundation, desk: Any) -> FunctionUrls:
+    base = urlsplit(start.function_url_base)
+    config = start.config
+    return FunctionUrls(
+        desk,
+        secret=config.secret_access_key,
+        session_of=on.sessions.of,
+        default_account=config.account,
+        port=base.port or (443 if base.scheme == "https" else 80),
+        domains=(base.hostname or "",),
     )
 
 

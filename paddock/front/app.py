@@ -26,6 +26,8 @@ from paddock.control.sessions import Sessions
 from paddock.front import downloads
 from paddock.front.access import AccessRecord
 from paddock.front.downloads import Downloads
+from paddock.front.function_urls import FunctionUrls
+from paddock.front.function_urls.door import OPERATION as URL_OPERATION
 from paddock.front.guard import Guard, is_foreign
 from paddock.front.identity import caller_of, in_words_of, with_session
 from paddock.front.pages import Fields, Pages, Site, nobody
@@ -113,6 +115,7 @@ class Front:
     sessions: whose temporary credentials are; without them nobody's are told apart.
     documents: texts that anybody may GET, by path (the certificate of SNS's signatures).
     site: what pages of other sites may use (pages.py). hooks: who takes POSTs at a path; each checks who calls.
+    function_urls: what answers at hosts of their own, which web pages may use, too.
     """
 
     def __init__(
@@ -130,6 +133,7 @@ class Front:
         site: Site | None = None,
         hooks: Mapping[str, Hook] | None = None,
         sessions: Sessions | None = None,
+        function_urls: FunctionUrls | None = None,
     ) -> None:
         self._hooks = hooks if hooks is not None else {}
         self._pages = Pages(site)
@@ -141,6 +145,7 @@ class Front:
         self._monotonic = monotonic
         self._now = now
         self._sessions = sessions
+        self._urls = function_urls
         self._documents = documents if documents is not None else {}
         self._guard = Guard(settings.host_names)
         self._unmounted = Unmounted()
@@ -190,6 +195,10 @@ class Front:
         known = self._heads.get(key) if key is not None else None
         if known is not None:
             return await self._answer_known(known, incoming, asked)
+        url_host = self._urls.host_of(incoming) if self._urls is not None else None
+        if self._urls is not None and url_host is not None:
+            asked.operation = URL_OPERATION
+            return await self._urls.answer(url_host, incoming, asked.request_id, account)
         head = self._hosts.path_style(_request(incoming))
         if self._pages.is_preflight(head):
             asked.service, asked.operation = self._served[self._pages.service].model, "Preflight"
