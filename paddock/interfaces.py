@@ -204,14 +204,41 @@ class Pool:
     executions: int
 
 
+class ResponseSink(Protocol):
+    """Takes a response in pieces, while the function still writes it.
+
+    is_exceeded: more came than a response may have; the rest is thrown away.
+    """
+
+    def begin(self, content_type: str) -> None:
+        """The function streams. Called once, before the first piece."""
+
+    def put(self, piece: bytes) -> bool:
+        """Take it. False: it holds enough, so wait for room() before the next one."""
+
+    async def room(self) -> None: ...
+
+    @property
+    def is_exceeded(self) -> bool: ...
+
+    @property
+    def taken_bytes(self) -> int: ...
+
+    @property
+    def bytes_max(self) -> int: ...
+
+
 class Fleet(Protocol):
     """Where versions run. On one box it is the worker in this process."""
 
     async def prepare(self, version: FunctionVersion) -> None:
         """Make the version startable here (unpack code, warm its runtime). Raises ServiceError if it can not be."""
 
-    async def run(self, invocation: Invocation) -> InvocationResult:
-        """Run one invocation to its end. Function errors are results; only Paddock's own failures raise."""
+    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> InvocationResult:
+        """Run one invocation to its end. Function errors are results; only Paddock's own failures raise.
+
+        sink: where a function that streams writes its response to; then the result has no payload.
+        """
 
     async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None:
         """Stop idle environments of the function except those of `keep_builds`; busy ones end after their event."""

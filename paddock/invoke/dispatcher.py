@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from paddock.interfaces import Fleet
+from paddock.interfaces import Fleet, ResponseSink
 from paddock.invoke.admission import Admission, Permit, Reservations
 from paddock.model import tenancy
 from paddock.model.errors import RecursiveInvocation
@@ -31,11 +31,13 @@ class Dispatcher:
         """Invocations of the account that run now in the region."""
         return self._admission.in_flight(account, region)
 
-    async def run(self, invocation: Invocation) -> InvocationResult:
+    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> InvocationResult:
         """Run it to its end. Raises TooManyRequests at once when the function, or its account, has no free permit.
 
         A function error is a result; what the fleet raises (a ServiceError) is passed on. Raises RecursiveInvocation
         when the function has been called too often in the chain that the trace header tells of.
+
+        sink: for a response that is to be streamed, see streaming.py.
         """
         version = invocation.version
         if version.tenant_isolation and not version.tenant_id:
@@ -52,7 +54,7 @@ class Dispatcher:
             self._admission.give_back(permit)
             _hand_on(task, answer)
 
-        task = loop.create_task(self._fleet.run(invocation))
+        task = loop.create_task(self._fleet.run(invocation, sink))
         self._running.add(task)
         task.add_done_callback(ended)
         return await answer  # a caller who is cancelled gives up this future, not the task

@@ -22,6 +22,7 @@ class Quotas:
     request_bytes_max: int = 70_167_211
     sync_payload_bytes_max: int = 6_291_456
     async_payload_bytes_max: int = 1_048_576
+    streamed_bytes_max: int = 209_715_200
     client_context_bytes_max: int = 3583
     environment_bytes_max: int = 4096
     function_name_chars_max: int = 64
@@ -69,6 +70,7 @@ PROFILES: Mapping[str, Quotas] = {
         code_storage_bytes_max=1 << 50,
         unreserved_concurrency_min=0,
         invocations_per_execution_max=0,
+        streamed_bytes_max=1 << 50,
         aliases_per_function_max=1_000_000,
     ),
 }

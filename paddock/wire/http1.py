@@ -29,9 +29,18 @@ from email.utils import format_datetime
 
 from paddock.wire.http1_connection import Handler, Http1Protocol, Shared
 from paddock.wire.http1_limits import HttpLimits
-from paddock.wire.http1_request import BodyTooLarge, ClientGone, IncomingRequest
+from paddock.wire.http1_request import AnswerCut, BodyTooLarge, ClientGone, IncomingRequest
 
-__all__ = ["BodyTooLarge", "ClientGone", "Handler", "Http1Protocol", "HttpLimits", "HttpServer", "IncomingRequest"]
+__all__ = [
+    "AnswerCut",
+    "BodyTooLarge",
+    "ClientGone",
+    "Handler",
+    "Http1Protocol",
+    "HttpLimits",
+    "HttpServer",
+    "IncomingRequest",
+]
 
 log = logging.getLogger("paddock.http")
 

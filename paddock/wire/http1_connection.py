@@ -13,7 +13,7 @@ import httptools
 
 from paddock.wire.http1_head import Head, Refused
 from paddock.wire.http1_limits import HttpLimits
-from paddock.wire.http1_request import BodyTooLarge, ClientGone, IncomingRequest
+from paddock.wire.http1_request import AnswerCut, BodyTooLarge, ClientGone, IncomingRequest
 from paddock.wire.http1_response import framing, head, plain_error
 from paddock.wire.messages import Response
 
@@ -366,6 +366,8 @@ class Http1Protocol(asyncio.Protocol):
         except ClientGone:
             if not self._closing:
                 self._transport.abort()
+        except AnswerCut:
+            log.info("an answer to %s %s ends in the middle", request.method, request.path)
         except BodyTooLarge as error:
             self._send_error(request, 413, f"the request body is larger than {error.bytes_max} bytes")
         except asyncio.CancelledError:
@@ -502,8 +504,9 @@ class Http1Protocol(asyncio.Protocol):
         if request.continue_pending:
             # Nobody can tell whether the client will send the body it asked about.
             return False
-        left = 0 if request.content_length is None else request.content_length - request.received_bytes
-        return left <= self._limits.drain_bytes_max
+        # Nor how much of a chunked one is still to come: as much as there was, perhaps.
+        size, came = request.content_length, request.received_bytes
+        return (came if size is None else size - came) <= self._limits.drain_bytes_max
 
     def _refuse(self, status: int, message: str) -> None:
         """What comes in is not to be used any more: answer what was asked before, then this, then close."""

@@ -27,6 +27,10 @@ class ClientGone(ConnectionError):
     """The client went away, fell silent, or sent nonsense in the middle of its body. Nobody's error to report."""
 
 
+class AnswerCut(Exception):
+    """What yields an answer's body cannot go on: the client keeps what it has, and sees that the end is missing."""
+
+
 class BodySource(Protocol):
     """What a request asks of the connection it came on."""
 

@@ -26,7 +26,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from paddock.interfaces import Clock, Ids, LogSink, Sandbox, SandboxFailed
+from paddock.interfaces import Clock, Ids, LogSink, ResponseSink, Sandbox, SandboxFailed
 from paddock.model.environment import EnvironmentState, step
 from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
@@ -162,6 +162,7 @@ class Environment:
         self._end: asyncio.Future[Answered | Failure] | None = None
         self._answered: Answered | Failure | None = None
         self._current: Invocation | None = None
+        self._sink: ResponseSink | None = None
         self._needs_init = True
         self._loss: Failure | None = None
         self._frozen = False
@@ -376,11 +377,11 @@ class Environment:
 
     # -- one event ----------------------------------------------------------------------------------------------
 
-    async def invoke(self, invocation: Invocation) -> InvocationResult:
-        """Run one event to its end. Raises IllegalTransition when one is inside already."""
+    async def invoke(self, invocation: Invocation, sink: ResponseSink | None = None) -> InvocationResult:
+        """Run one event to its end. Raises IllegalTransition when one is inside already. sink: for what is streamed."""
         self.state = step(self.state, EnvironmentState.INVOKING)
         self._thaw()
-        self._current = invocation
+        self._current, self._sink = invocation, sink
         timeout_s = float(self.version.timeout_s)
         started = self._clock.monotonic()
         outcome: Answered | Failure | None = None
@@ -407,6 +408,7 @@ class Environment:
         if self._journal.wants_records:
             done = self._measured(failure, (self._clock.monotonic() - started) * 1000, None)
             produced_bytes = len(outcome.payload if isinstance(outcome, Failure) else outcome.body)
+            produced_bytes += 0 if sink is None else sink.taken_bytes
             self._journal.runtime_done(invocation.request_id, done, produced_bytes)
         if failure is None and self._extensions.are_busy:
             failure = await self._extensions_done(timeout_s - (self._clock.monotonic() - started))
@@ -434,7 +436,7 @@ class Environment:
         self._event_over()
 
     def _event_over(self) -> None:
-        self._current = None
+        self._current = self._sink = None
         if self.state is EnvironmentState.INVOKING:
             self._become_ready()
             if self.on_free is not None:
@@ -469,7 +471,7 @@ class Environment:
         if self._runtime.transport == "http":
             self._http.invoke(invocation, deadline_ms)
         else:
-            self._frames.invoke(invocation, deadline_ms)
+            self._frames.invoke(invocation, deadline_ms, wants_stream=self._sink is not None)
         try:
             return await end
         finally:
@@ -545,11 +547,18 @@ class Environment:
         if request_id and request_id == self.current_request_id:
             self._answered = Answered(body, True)
 
-    def oversized(self, request_id: str) -> None:
+    def oversized(self, request_id: str, limit_bytes: int = RESPONSE_BYTES_MAX) -> None:
         """The event is over when the runtime asks for the next or leaves: several clients leave, and then no event
         may be given to them any more."""
         if request_id and request_id == self.current_request_id:
-            self._answered = failures.oversized(RESPONSE_BYTES_MAX)
+            self._answered = failures.oversized(limit_bytes)
+
+    def cut_short(self, request_id: str, body: bytes, error_type: str) -> None:
+        if request_id and request_id == self.current_request_id:
+            self._answered = Answered(body, True, error_type)
+
+    def sink_for(self, request_id: str) -> ResponseSink | None:
+        return self._sink if request_id and request_id == self.current_request_id else None
 
     def init_failed(self, body: bytes, error_type: str) -> None:
         if self._first_next is not None and not self._first_next.done():

@@ -31,6 +31,8 @@ EXIT_ERROR = "Runtime.ExitError"
 OUT_OF_MEMORY = "Runtime.OutOfMemory"
 TIMED_OUT = "Sandbox.Timedout"
 TOO_LARGE = "Function.ResponseSizeTooLarge"
+TRUNCATED = "Runtime.TruncatedResponse"
+UNKNOWN_MODE = "Runtime.InvalidResponseModeHeader"
 INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 EXTENSION_LAUNCH = "Extension.LaunchError"
 EXTENSION_CRASH = "Extension.Crash"
@@ -80,6 +82,16 @@ def exited(request_id: str, wait_status: int, out_of_memory: bool) -> Failure:
 def oversized(limit_bytes: int) -> Failure:
     text = f"Response payload size exceeded maximum allowed payload size ({limit_bytes} bytes)."
     return Failure("oversized", TOO_LARGE, _payload(TOO_LARGE, text))
+
+
+def truncated(request_id: str) -> bytes:
+    """The payload for a response that stopped in the middle."""
+    return _payload(TRUNCATED, f"RequestId: {request_id} Error: The runtime's response ended before it was complete")
+
+
+def unknown_mode(request_id: str) -> bytes:
+    """The payload for a response in a mode that does not exist."""
+    return _payload(UNKNOWN_MODE, f"RequestId: {request_id} Error: Invalid function response mode")
 
 
 def init_failed(body: bytes, error_type: str) -> Failure:

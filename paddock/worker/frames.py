@@ -11,9 +11,12 @@ from typing import Protocol, cast
 
 import msgspec
 
+from paddock.interfaces import ResponseSink
 from paddock.model.invocation import Invocation
 from paddock.worker.runtimes.python.bootstrap import (
     ASSIGN,
+    BEGIN,
+    CHUNK,
     ERROR,
     FAILED,
     HEADER,
@@ -38,8 +41,11 @@ class RuntimeEvents(Protocol):
 
     def erred(self, request_id: str, body: bytes) -> None: ...
 
-    def oversized(self, request_id: str) -> None:
-        """It tried to answer with more than RESPONSE_BYTES_MAX."""
+    def oversized(self, request_id: str, limit_bytes: int = RESPONSE_BYTES_MAX) -> None:
+        """It tried to answer with more than that."""
+
+    def sink_for(self, request_id: str) -> ResponseSink | None:
+        """Where the response to that event may be streamed to; None when it is over, or wants its answer as one."""
 
     def init_failed(self, body: bytes, error_type: str) -> None: ...
 
@@ -67,7 +73,8 @@ class FramePort(asyncio.Protocol):
 
     def __init__(self, events: RuntimeEvents) -> None:
         self._events = events
-        self._transport: asyncio.WriteTransport | None = None
+        self._transport: asyncio.Transport | None = None
+        self._waiting: asyncio.Task[None] | None = None
         self._is_connected = False
         self._is_closed = False
         self._buffer = bytearray()
@@ -76,7 +83,7 @@ class FramePort(asyncio.Protocol):
         self._encoder = msgspec.json.Encoder()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is one in all but its class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None  # how the process ended comes from pid 1
@@ -96,20 +103,28 @@ class FramePort(asyncio.Protocol):
         if self._transport is not None and self._is_connected:
             self._transport.abort()
             self._transport = None
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     # -- to the runtime
 
     def assign(self, settings: dict[str, object]) -> None:
         self._send(encode(ASSIGN, b"", self._encoder.encode(settings)))
 
-    def invoke(self, invocation: Invocation, deadline_ms: int) -> None:
-        head = {"id": invocation.request_id, "arn": invocation.invoked_arn, "deadline_ms": deadline_ms}
+    def invoke(self, invocation: Invocation, deadline_ms: int, wants_stream: bool = False) -> None:
+        head: dict[str, object] = {
+            "id": invocation.request_id,
+            "arn": invocation.invoked_arn,
+            "deadline_ms": deadline_ms,
+        }
         if invocation.trace_id:
             head["trace"] = invocation.trace_id
         if invocation.client_context:
             head["client_context"] = invocation.client_context
         if invocation.version.tenant_id:
             head["tenant"] = invocation.version.tenant_id
+        if wants_stream:
+            head["stream"] = True
         self._send(encode(INVOKE, self._encoder.encode(head), invocation.payload))
 
     def _send(self, data: bytes) -> None:
@@ -189,9 +204,30 @@ class FramePort(asyncio.Protocol):
             self._events.init_failed(body, known.type)
         elif kind in (TAKEN, RESTORED):
             self._events.told_of_snapshot(kind)
+        elif kind in (BEGIN, CHUNK):
+            self._stream(kind, known, body)
         else:
             return self._broken(f"a frame of kind {kind}")
         return True
+
+    def _stream(self, kind: int, head: _Head, piece: bytes) -> None:
+        """A part of a response. While the sink holds enough, nothing is read from the runtime."""
+        sink = self._events.sink_for(head.id)
+        if sink is None:
+            return  # of an event that is over
+        if kind == BEGIN:
+            sink.begin(head.type)
+        elif not sink.put(piece) and self._transport is not None and self._waiting is None:
+            self._transport.pause_reading()
+            self._waiting = asyncio.get_running_loop().create_task(self._read_on(sink))
+        if sink.is_exceeded:
+            self._events.oversized(head.id, sink.bytes_max)
+
+    async def _read_on(self, sink: ResponseSink) -> None:
+        await sink.room()
+        self._waiting = None
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _broken(self, what: str) -> bool:
         self._buffer.clear()

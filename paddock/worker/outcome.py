@@ -12,10 +12,14 @@ from paddock.worker.failures import Failure
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A result from the function: success, or its own error."""
+    """A result from the function: success, or its own error. body: without what was streamed.
+
+    error_type: of an error in the middle of a stream.
+    """
 
     body: bytes
     is_error: bool
+    error_type: str = ""
 
 
 def measured(
@@ -48,12 +52,11 @@ def measured(
 
 def result_of(outcome: Answered | Failure, version: str, report: Measured, tail: bytes) -> InvocationResult:
     """For the caller. What extensions did after the runtime's answer is in the report and not in the result."""
-    is_failure = isinstance(outcome, Failure)
     return InvocationResult(
         payload=outcome.payload if isinstance(outcome, Failure) else outcome.body,
         executed_version=version,
         function_error="Unhandled" if isinstance(outcome, Failure) or outcome.is_error else "",
-        error_type=report.error_type if is_failure else "",
+        error_type=outcome.error_type,
         log_tail=tail,
         duration_ms=report.duration_ms,
         billed_ms=report.billed_ms,

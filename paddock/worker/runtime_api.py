@@ -1,7 +1,8 @@
 """The Runtime API over HTTP, as AWS's own runtime clients expect it (spec 02 section 1): one per environment.
 
     GET  /2018-06-01/runtime/invocation/next              waits for an event
-    POST /2018-06-01/runtime/invocation/{id}/response     202
+    POST /2018-06-01/runtime/invocation/{id}/response     202; in pieces with Lambda-Runtime-Function-Response-Mode:
+                                                          streaming, and an error in the middle of it as trailers
     POST /2018-06-01/runtime/invocation/{id}/error        202
     POST /2018-06-01/runtime/init/error                   202, before the first next
     GET  /2018-06-01/ping                                 pong
@@ -15,14 +16,18 @@ speaks frames instead; there this API refuses `next`, and answers the rest by th
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
+from paddock.interfaces import ResponseSink
 from paddock.model.invocation import Invocation
 from paddock.wire.http1 import BodyTooLarge, HttpLimits, IncomingRequest
 from paddock.wire.messages import Response
+from paddock.worker import failures
 from paddock.worker.frames import RESPONSE_BYTES_MAX, RuntimeEvents
 
 API = "/2018-06-01"
@@ -36,6 +41,8 @@ LIMITS = HttpLimits(
     connections_max=64,
 )
 
+_MODE, _STREAMING = "lambda-runtime-function-response-mode", "streaming"
+_ERROR_TYPE, _ERROR_BODY = "lambda-runtime-function-error-type", "lambda-runtime-function-error-body"
 JSON = (("Content-Type", "application/json"),)
 _TRUNCATED_INIT_BYTES_MAX = 262_144
 
@@ -49,6 +56,9 @@ class Holder(RuntimeEvents, Protocol):
     @property
     def is_initialising(self) -> bool: ...
 
+    def cut_short(self, request_id: str, body: bytes, error_type: str) -> None:
+        """The response ends with an error of that type, which the runtime did not report as one; body is JSON."""
+
 
 def problem(status: int, error_type: str, message: str) -> Response:
     body = msgspec.json.encode({"errorMessage": message, "errorType": error_type})
@@ -57,6 +67,16 @@ def problem(status: int, error_type: str, message: str) -> Response:
 
 def accepted() -> Response:
     return Response(status=202, headers=JSON, body=b'{"status":"OK"}')
+
+
+def _trailers(request: IncomingRequest) -> tuple[str, bytes]:
+    """What went wrong in the middle of a stream: (type, JSON), both empty when nothing did."""
+    found = dict(request.trailers)
+    try:
+        body = base64.b64decode(found.get(_ERROR_BODY, ""), validate=True)
+    except (binascii.Error, ValueError):
+        body = b""
+    return found.get(_ERROR_TYPE, ""), body
 
 
 def _forbidden(step: str) -> Response:
@@ -152,24 +172,41 @@ class HttpPort:
     async def _read_result(self, request: IncomingRequest, request_id: str, kind: str) -> Response:
         if not request_id or request_id != self._holder.current_request_id:
             return problem(400, "InvalidRequestID", "Invalid request ID")
+        mode = request.headers.get(_MODE)
+        if mode and mode != _STREAMING:
+            self._holder.cut_short(request_id, failures.unknown_mode(request_id), failures.UNKNOWN_MODE)
+            return problem(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+        sink = self._holder.sink_for(request_id) if mode and kind == "response" else None
         try:
-            body = await request.read(RESPONSE_BYTES_MAX)
-        except BodyTooLarge:
-            self._holder.oversized(request_id)
-            text = f"Exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes)."
+            body = await request.read(RESPONSE_BYTES_MAX) if sink is None else await self._stream(request, sink)
+        except BodyTooLarge as error:
+            self._holder.oversized(request_id, error.bytes_max)
+            text = f"Exceeded maximum allowed payload size ({error.bytes_max} bytes)."
             return problem(413, "RequestEntityTooLarge", text)
         except ConnectionError:
+            if sink is not None:
+                self._holder.cut_short(request_id, failures.truncated(request_id), failures.TRUNCATED)
             return problem(400, "TruncatedHTTPRequest", "HTTP request detected as truncated")
         if request_id != self._holder.current_request_id:
             return problem(400, "InvalidRequestID", "Invalid request ID")
-        mode = request.headers.get("lambda-runtime-function-response-mode")
-        if mode:
-            return problem(400, "InvalidFunctionResponseMode", "Invalid function response mode")
-        if kind == "response":
+        error_type, error_body = _trailers(request)
+        if mode and kind == "response" and (error_type or error_body):
+            self._holder.cut_short(request_id, error_body, error_type)
+        elif kind == "response":
             self._holder.answered(request_id, body)
         else:
             self._holder.erred(request_id, body)
         return accepted()
+
+    async def _stream(self, request: IncomingRequest, sink: ResponseSink) -> bytes:
+        """Hand the body on as it comes; nothing of it is left. Raises BodyTooLarge, ClientGone."""
+        sink.begin(request.headers.get("content-type", "application/octet-stream"))
+        async for piece in request.chunks():
+            if not sink.put(piece):
+                await sink.room()
+            if sink.is_exceeded:
+                raise BodyTooLarge(sink.bytes_max)
+        return b""
 
     async def _init_error(self, request: IncomingRequest) -> Response:
         try:

@@ -23,7 +23,7 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from paddock.interfaces import Clock, Ids, LogSink, Pool, Sandbox, Sandboxes, SandboxFailed
+from paddock.interfaces import Clock, Ids, LogSink, Pool, ResponseSink, Sandbox, Sandboxes, SandboxFailed
 from paddock.model.errors import InternalError, ServiceError, TooManyRequests
 from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
@@ -187,13 +187,13 @@ class Worker:
         if version.starts_by_snapshot:
             await self._templates.take(version)
 
-    async def run(self, invocation: Invocation) -> InvocationResult:
+    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> InvocationResult:
         key = invocation.version.environment_key
         self._rhythms.began(key, self._clock.monotonic())
         try:
             environment = self._take_idle(key) or await self._acquire(key, invocation.version)
             try:
-                return await environment.invoke(invocation)
+                return await environment.invoke(invocation, sink)
             except BaseException:
                 environment.shut_down()  # whatever state it is in, nobody may use it again
                 raise

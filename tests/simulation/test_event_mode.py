@@ -147,7 +147,7 @@ class Story:
     def runtimes(self) -> tuple[str, ...]:
         return ()
 
-    async def run(self, invocation: Invocation) -> InvocationResult:
+    async def run(self, invocation: Invocation, sink: object = None) -> InvocationResult:
         if self.clock.seconds < self.throttled_until_s:
             raise TooManyRequests("ConcurrentInvocationLimitExceeded")
         request_id, begun, life = invocation.request_id, self.clock.seconds, self.lives

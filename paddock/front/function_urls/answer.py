@@ -56,7 +56,7 @@ def head_of(value: Mapping[str, Any], default_type: str) -> tuple[int, tuple[tup
     fields = [_field(name, field) for name, field in headers.items() if name.lower() not in _DROPPED]
     if not any(name.lower() == "content-type" for name, _ in fields):
         fields.append(("Content-Type", default_type))
-    fields += [("Set-Cookie", _text(cookie)) for cookie in cookies]
+    fields += [("Set-Cookie", text_of(cookie)) for cookie in cookies]
     return _status(value.get("statusCode", 200)), tuple(fields)
 
 
@@ -71,10 +71,10 @@ def _status(value: Any) -> int:
 def _field(name: str, value: Any) -> tuple[str, str]:
     if not _TOKEN.fullmatch(name):
         raise BadAnswer("a header's name is none")
-    return (f"x-amzn-Remapped-{name}" if name.lower() in _REMAPPED else name), _text(value)
+    return (f"x-amzn-Remapped-{name}" if name.lower() in _REMAPPED else name), text_of(value)
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """A header's value: texts as they are, in UTF-8; the rest as JSON."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return header_safe(text).encode().decode("latin-1")

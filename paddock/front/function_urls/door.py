@@ -15,11 +15,13 @@ from paddock.front.function_urls import answer, cors
 from paddock.front.function_urls.admission import Admission
 from paddock.front.function_urls.event import Circumstances, event_of
 from paddock.front.function_urls.host import Hosts, UrlHost
+from paddock.front.function_urls.stream import FunctionFailed, streamed
 from paddock.front.identity import SessionOf
+from paddock.invoke.streaming import StreamedInvocation
 from paddock.model.arn import FunctionRef
 from paddock.model.caller import Caller
 from paddock.model.errors import AccessDenied, ServiceError
-from paddock.model.function_url import FunctionUrl
+from paddock.model.function_url import FunctionUrl, InvokeMode
 from paddock.model.invocation import Invocation
 from paddock.services.lambda_ import Desk, keys
 from paddock.wire.errors import WireError
@@ -94,7 +96,7 @@ class FunctionUrls:
             return _refused(error.status, error.message, error.code, request_id)
         except WireError as error:
             return _refused(error.status, error.message, error.code, request_id, member="message")
-        except answer.BadAnswer:
+        except (answer.BadAnswer, FunctionFailed):
             return _bad_gateway()
 
     async def _whole(self, incoming: IncomingRequest) -> Request:
@@ -122,6 +124,9 @@ class FunctionUrls:
             trace_id=about.trace_id,
             received_at=about.now,
         )
+        if url.mode is InvokeMode.RESPONSE_STREAM:
+            limit = desk.quotas.streamed_bytes_max
+            return await streamed(await StreamedInvocation.start(desk.dispatcher, invocation, limit))
         result = await desk.dispatcher.run(invocation)
         return _bad_gateway() if result.function_error else answer.buffered(result.payload)
 

@@ -8,6 +8,7 @@ from paddock.services.lambda_ import (
     event_invokes,
     functions,
     invoke,
+    invoke_stream,
     layers,
     mappings,
     permissions,
@@ -39,11 +40,12 @@ SERVICE = Service(
         code_signing,
         runtime_management,
         invoke,
+        invoke_stream,
         tags,
         urls,
     ),
     not_yet=NOT_YET,
-    self_limited=frozenset({"Invoke"}),
+    self_limited=frozenset({"Invoke", "InvokeWithResponseStream"}),
 )
 
 __all__ = ["SERVICE", "Desk"]

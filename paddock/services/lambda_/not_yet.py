@@ -10,7 +10,6 @@ NOT_YET = frozenset(
         "GetDurableExecution",
         "GetDurableExecutionHistory",
         "GetDurableExecutionState",
-        "InvokeWithResponseStream",
         "ListCapacityProviders",
         "ListDurableExecutionsByFunction",
         "ListFunctionVersionsByCapacityProvider",

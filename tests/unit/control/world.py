@@ -87,7 +87,7 @@ class FakeFleet:
         if self.error is not None:
             raise self.error
 
-    async def run(self, invocation: Invocation) -> InvocationResult:
+    async def run(self, invocation: Invocation, sink: Any = None) -> InvocationResult:
         self.invocations.append(invocation)
         return self.result
 

@@ -46,7 +46,7 @@ class FakeFleet:
 
     async def prepare(self, version: FunctionVersion) -> None: ...
 
-    async def run(self, invocation: Invocation) -> InvocationResult:
+    async def run(self, invocation: Invocation, sink: object = None) -> InvocationResult:
         self.seen.append(invocation)
         end: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
         self.ends.append(end)

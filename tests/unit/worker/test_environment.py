@@ -370,7 +370,8 @@ def test_a_timeout() -> None:
         async with environment(playing(is_silent), echo, of=QUICK, sink=sink) as (made, sandbox):
             await made.start()
             result = await made.invoke(invocation(tail=True))
-            assert (result.function_error, result.error_type, result.duration_ms) == ("Unhandled", "", 0)
+            assert (result.function_error, result.duration_ms) == ("Unhandled", 0)
+            assert result.error_type == "Sandbox.Timedout"
             assert message(result) == "RequestId: r-1 Error: Task timed out after 0.00 seconds"
             assert sandbox.calls.count("reset") == 1
             assert made.is_usable

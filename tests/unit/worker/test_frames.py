@@ -16,8 +16,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paddock.invoke.streaming import HELD_BYTES_MAX, ResponseStream
 from paddock.worker.frames import RESPONSE_BYTES_MAX, FramePort, encode
-from paddock.worker.runtimes.python.bootstrap import ASSIGN, ERROR, FAILED, HEADER, INVOKE, NEXT, RESPONSE, Channel
+from paddock.worker.runtimes.python.bootstrap import (
+    ASSIGN,
+    BEGIN,
+    CHUNK,
+    ERROR,
+    FAILED,
+    HEADER,
+    INVOKE,
+    NEXT,
+    RESPONSE,
+    Channel,
+)
 from tests.unit.worker.world import invocation
 
 
@@ -26,6 +38,7 @@ class Events:
     """What a FramePort told, in order."""
 
     told: list[tuple[Any, ...]] = field(default_factory=list)
+    stream: ResponseStream | None = None
 
     def asked_next(self) -> None:
         self.told.append(("next",))
@@ -36,8 +49,11 @@ class Events:
     def erred(self, request_id: str, body: bytes) -> None:
         self.told.append(("erred", request_id, body))
 
-    def oversized(self, request_id: str) -> None:
+    def oversized(self, request_id: str, limit_bytes: int = RESPONSE_BYTES_MAX) -> None:
         self.told.append(("oversized", request_id))
+
+    def sink_for(self, request_id: str) -> ResponseStream | None:
+        return self.stream if request_id == "streamed" else None
 
     def init_failed(self, body: bytes, error_type: str) -> None:
         self.told.append(("init_failed", body, error_type))
@@ -53,6 +69,13 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.sent = bytearray()
         self.aborted = False
+        self.is_read = True
+
+    def pause_reading(self) -> None:
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        self.is_read = True
 
     def write(self, data: Any) -> None:
         self.sent += data
@@ -307,3 +330,34 @@ def test_what_the_channel_sends_the_server_receives(pair: Any) -> None:
         port.close()
 
     asyncio.run(main())
+
+
+def test_a_streamed_answer_is_handed_on_and_waits_for_its_reader() -> None:
+    async def main() -> None:
+        port, events, wire = connected()
+        events.stream = stream = ResponseStream(1 << 30)
+        head = b'{"id":"streamed","type":"text/plain"}'
+        port.data_received(encode(BEGIN, head, b"") + encode(CHUNK, head, b"one"))
+        assert (stream.content_type, await stream.next_piece()) == ("text/plain", b"one")
+        port.data_received(encode(CHUNK, b'{"id":"another"}', b"of an event that is over"))
+        port.data_received(encode(CHUNK, head, bytes(HELD_BYTES_MAX)))
+        assert not wire.is_read
+        await asyncio.sleep(0)
+        assert not wire.is_read
+        assert len(await stream.next_piece()) == HELD_BYTES_MAX
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert wire.is_read
+        port.data_received(encode(CHUNK, head, bytes(HELD_BYTES_MAX)))
+        port.close()  # nobody reads any more, and nobody waits
+        await asyncio.sleep(0)
+        assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+    asyncio.run(main())
+
+
+def test_a_streamed_answer_over_its_limit() -> None:
+    port, events, _ = connected()
+    events.stream = ResponseStream(10)
+    port.data_received(encode(CHUNK, b'{"id":"streamed"}', bytes(11)))
+    assert events.told == [("oversized", "streamed")]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from paddock.invoke.streaming import HELD_BYTES_MAX, ResponseStream
 from paddock.wire.http1 import ClientGone, IncomingRequest
 from paddock.wire.messages import Headers, Request, Response
 from paddock.worker.frames import RESPONSE_BYTES_MAX
@@ -25,6 +27,7 @@ class Holder:
         self.told: list[tuple[Any, ...]] = []
         self.current_request_id = ""
         self.is_initialising = False
+        self.stream: ResponseStream | None = None
 
     def asked_next(self) -> None:
         self.told.append(("next",))
@@ -37,8 +40,8 @@ class Holder:
         self.told.append(("erred", request_id, body))
         self.current_request_id = ""
 
-    def oversized(self, request_id: str) -> None:
-        self.told.append(("oversized", request_id))
+    def oversized(self, request_id: str, limit_bytes: int = RESPONSE_BYTES_MAX) -> None:
+        self.told.append(("oversized", request_id, limit_bytes))
         self.current_request_id = ""
 
     def init_failed(self, body: bytes, error_type: str) -> None:
@@ -46,6 +49,13 @@ class Holder:
 
     def nonsense(self, what: str) -> None:
         self.told.append(("nonsense", what))
+
+    def cut_short(self, request_id: str, body: bytes, error_type: str) -> None:
+        self.told.append(("cut_short", request_id, body, error_type))
+        self.current_request_id = ""
+
+    def sink_for(self, request_id: str) -> ResponseStream | None:
+        return self.stream if request_id == self.current_request_id else None
 
 
 def get(path: str) -> IncomingRequest:
@@ -240,12 +250,14 @@ def test_an_answer_that_comes_too_late() -> None:
     played(act)
 
 
-def test_streamed_answers_are_refused() -> None:
+def test_a_mode_that_does_not_exist_ends_the_event() -> None:
     async def act(port: HttpPort, holder: Holder) -> None:
         hand(port, holder)
-        request = post("/runtime/invocation/r-1/response", b"x", lambda_runtime_function_response_mode="streaming")
+        request = post("/runtime/invocation/r-1/response", b"x", lambda_runtime_function_response_mode="dripping")
         assert problem(await port.handle(request)) == (400, "InvalidFunctionResponseMode")
-        assert holder.told == []
+        ((kind, request_id, body, error_type),) = holder.told
+        assert (kind, request_id, error_type) == ("cut_short", "r-1", "Runtime.InvalidResponseModeHeader")
+        assert json.loads(body)["errorType"] == error_type
 
     played(act)
 
@@ -298,5 +310,100 @@ def test_everything_else_is_not_found(request_: IncomingRequest) -> None:
         hand(port, holder)
         assert (await port.handle(request_)).status == 404
         assert holder.told == []
+
+    played(act)
+
+
+def streamed(**trailers: str) -> tuple[IncomingRequest, Callable[[], None]]:
+    """A response whose body comes in pieces, and what ends it with trailers."""
+    fields = Headers([("lambda-runtime-function-response-mode", "streaming"), ("content-type", "text/plain")])
+    path = f"{API}/runtime/invocation/r-1/response"
+    request = IncomingRequest(method="POST", path=path, headers=fields, content_length=None)
+
+    def end() -> None:
+        request.trailers = tuple((name.replace("_", "-"), value) for name, value in trailers.items())
+        request.finish()
+
+    return request, end
+
+
+def test_a_streamed_response_is_handed_on_as_it_comes() -> None:
+    async def act(port: HttpPort, holder: Holder) -> None:
+        holder.stream = stream = ResponseStream(1 << 20)
+        hand(port, holder)
+        request, end = streamed()
+        answer = asyncio.ensure_future(port.handle(request))
+        request.feed(b"one")
+        assert await stream.next_piece() == b"one"
+        assert stream.content_type == "text/plain"
+        request.feed(bytes(HELD_BYTES_MAX))
+        request.feed(b"two")
+        await settle()
+        assert stream.taken_bytes == 3 + HELD_BYTES_MAX, "nobody reads: nothing more is taken"
+        await stream.next_piece()
+        assert await stream.next_piece() == b"two"
+        end()
+        assert (await answer).status == 202
+        assert holder.told == [("answered", "r-1", b"")]
+
+    played(act)
+
+
+def test_trailers_tell_what_went_wrong_in_the_middle() -> None:
+    async def act(port: HttpPort, holder: Holder) -> None:
+        error = base64.b64encode(b'{"errorMessage":"no"}').decode()
+        names = {
+            "lambda_runtime_function_error_type": "Mine",
+            "lambda_runtime_function_error_body": error,
+        }
+        for stream in (ResponseStream(1 << 20), None):  # a buffered invocation ends the same way
+            holder.stream = stream
+            hand(port, holder)
+            request, end = streamed(**names)
+            request.feed(b"half")
+            end()
+            assert (await port.handle(request)).status == 202
+            assert holder.told.pop() == ("cut_short", "r-1", b'{"errorMessage":"no"}', "Mine")
+
+    played(act)
+
+
+def test_a_stream_that_stops_in_the_middle() -> None:
+    async def act(port: HttpPort, holder: Holder) -> None:
+        holder.stream = ResponseStream(1 << 20)
+        hand(port, holder)
+        request, _ = streamed()
+        request.feed(b"half")
+        request.fail(ClientGone("gone"))
+        assert problem(await port.handle(request)) == (400, "TruncatedHTTPRequest")
+        kind, request_id, body, error_type = holder.told.pop()
+        assert (kind, request_id, error_type) == ("cut_short", "r-1", "Runtime.TruncatedResponse")
+        assert json.loads(body)["errorType"] == error_type
+
+    played(act)
+
+
+def test_a_stream_over_its_limit() -> None:
+    async def act(port: HttpPort, holder: Holder) -> None:
+        holder.stream = ResponseStream(10)
+        hand(port, holder)
+        request, end = streamed()
+        request.feed(bytes(11))
+        end()
+        assert problem(await port.handle(request)) == (413, "RequestEntityTooLarge")
+        assert holder.told == [("oversized", "r-1", 10)]
+
+    played(act)
+
+
+def test_a_buffered_invocation_gets_a_streamed_response_as_one() -> None:
+    async def act(port: HttpPort, holder: Holder) -> None:
+        hand(port, holder)
+        request, end = streamed()
+        request.feed(b"one")
+        request.feed(b"two")
+        end()
+        assert (await port.handle(request)).status == 202
+        assert holder.told == [("answered", "r-1", b"onetwo")]
 
     played(act)

@@ -14,10 +14,11 @@ import { pathToFileURL } from "node:url";
 import util from "node:util";
 import v8 from "node:v8";
 
-const [ASSIGN, INVOKE, NEXT, RESPONSE, ERROR, FAILED] = Buffer.from("AINREF");
+const [ASSIGN, INVOKE, NEXT, RESPONSE, ERROR, FAILED, BEGIN, CHUNK] = Buffer.from("AINREFBC");
 const HEADER_BYTES = 8;
 const RESPONSE_BYTES_MAX = 6 * 1024 * 1024 + 100;
 const HEAD_BYTES_MAX = 65535;
+const CHUNK_BYTES_MAX = 65536;
 const TASK = "/var/task";
 const EXIT_REJECTION = 128;
 const EXIT_EXCEPTION = 129;
@@ -243,7 +244,7 @@ async function findHandler(full) {
   return handler;
 }
 
-// -- streaming handlers; a buffered invocation gets what they wrote, as one
+// -- streaming handlers; a buffered invocation gets what they wrote, as one, any other as they write it
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 const METADATA_TYPE = "application/vnd.awslambda.http-integration-response";
@@ -258,6 +259,40 @@ class Collected extends Writable {
   _write(chunk, encoding, done) {
     this.size += chunk.length;
     if (this.size <= RESPONSE_BYTES_MAX + 1) this.parts.push(chunk); // the rest cannot be returned anyway
+    done();
+  }
+  write(chunk, ...rest) {
+    const isData = typeof chunk === "string" || chunk instanceof Uint8Array;
+    return super.write(isData ? chunk : JSON.stringify(chunk), ...rest);
+  }
+}
+
+/** What a handler writes leaves at once; `write` calls back when it has left, so a slow reader slows the handler. */
+class Streamed extends Writable {
+  contentType = "application/octet-stream";
+  constructor(id, options) {
+    super(options);
+    this.id = id;
+  }
+  setContentType(type) {
+    this.contentType = type;
+  }
+  _begin() {
+    if (this.hasBegun) return;
+    this.hasBegun = true;
+    socket.write(frame(BEGIN, Buffer.from(JSON.stringify({ id: this.id, type: this.contentType })), Buffer.alloc(0)));
+  }
+  _write(chunk, encoding, done) {
+    this._begin();
+    const head = Buffer.from(JSON.stringify({ id: this.id }));
+    for (let at = 0; at + CHUNK_BYTES_MAX < chunk.length; at += CHUNK_BYTES_MAX) {
+      socket.write(frame(CHUNK, head, chunk.subarray(at, at + CHUNK_BYTES_MAX)));
+    }
+    const last = Math.max(0, Math.ceil(chunk.length / CHUNK_BYTES_MAX) - 1) * CHUNK_BYTES_MAX;
+    socket.write(frame(CHUNK, head, chunk.subarray(last)), () => done()); // no more before this one has left
+  }
+  _final(done) {
+    this._begin();
     done();
   }
   write(chunk, ...rest) {
@@ -319,7 +354,8 @@ function fail(id, error) {
 function succeed(id, result) {
   let body;
   try {
-    body = result instanceof Collected ? Buffer.concat(result.parts) : Buffer.from(JSON.stringify(result ?? null) ?? "null");
+    if (result instanceof Streamed) body = Buffer.alloc(0);
+    else body = result instanceof Collected ? Buffer.concat(result.parts) : Buffer.from(JSON.stringify(result ?? null) ?? "null");
   } catch {
     fail(id, new Error("Unable to stringify response body"));
     return;
@@ -361,7 +397,7 @@ function invoke(handler, environment, request, body) {
   };
   try {
     if (handler[STREAMING]) {
-      stream(handler, event, context, over);
+      stream(handler, event, context, over, request.stream ? id : "");
       return;
     }
     if (majorVersion < 24) {
@@ -384,8 +420,9 @@ function invoke(handler, environment, request, body) {
 }
 
 /** The event lasts until the handler is done and the stream has ended, whichever is later. */
-function stream(handler, event, context, over) {
-  const collected = new Collected();
+function stream(handler, event, context, over, id) {
+  const highWaterMark = handler.highWaterMark;
+  const collected = id ? new Streamed(id, highWaterMark === undefined ? {} : { highWaterMark }) : new Collected();
   const result = handler(event, collected, context);
   if (typeof result?.then !== "function") {
     throw runtimeError("Runtime.MalformedStreamingHandler", "Streaming handler does not return a promise");

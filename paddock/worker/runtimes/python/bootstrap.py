@@ -11,6 +11,7 @@ to the runtime:   A assign (body: settings)   I invoke (head: request, body: eve
                   S snapshot, first of all and with a file (head: whether to take or to restore it)
 from the runtime: N next   R response (head: request id, content type)   E error (head: id, type)   F failed init
                   T a snapshot was taken   U restored from one, and about to run the function's hooks
+                  B the answer comes in pieces (head: id, type)   C one of them (head: id); R or E ends it
 
 `preload` runs in the zygote, `run` in each environment. Standard library and awslambdaric only; Python 3.9 on.
 """
@@ -41,6 +42,7 @@ ASSIGN, INVOKE, SNAPSHOT = ord("A"), ord("I"), ord("S")
 NEXT, RESPONSE, ERROR, FAILED = ord("N"), ord("R"), ord("E"), ord("F")
 TAKEN, RESTORED = ord("T"), ord("U")
 TAKE, RESTORE = b"take", b"restore"
+BEGIN, CHUNK = ord("B"), ord("C")
 _CHUNK = 65536  # larger receive buffers cost an mmap each
 _CAUSE_BYTES_MAX = 60_000
 _REHEARSALS = 20
