@@ -62,6 +62,7 @@ GOOD: tuple[Good, ...] = (
     Good("GetFunctionConfiguration", _f()),
     Good("Invoke", _f(LogType="Tail", Payload=b"{}")),
     Good("InvokeAsync", _f(InvokeArgs=b"{}")),
+    Good("InvokeWithResponseStream", _f(LogType="Tail", Payload=b"{}")),
     Good("PublishVersion", _f(Description="first")),
     Good("UpdateFunctionCode", _f(ZipFile="<zip>"), settles=True),
     Good("UpdateFunctionConfiguration", _f(Timeout=7, MemorySize=192, EphemeralStorage={"Size": 600}), settles=True),

@@ -330,6 +330,14 @@ CASES: Mapping[tuple[str, str], Case] = {
     ("Invoke", "TooManyRequestsException"): Case(_f("throttled"), "^Rate Exceeded.$"),
     ("Invoke", "KMSDisabledException"): Case(_f("disabled"), "KMS Message: "),
     ("Invoke", "KMSInvalidStateException"): Case(_f("pending"), "KMS Message: .* is pending deletion.$"),
+    ("InvokeWithResponseStream", INVALID): Case(_MISMATCHED, MISMATCH),
+    ("InvokeWithResponseStream", ABSENT): Case(_f(), rf"^Function not found: {ARN}:nobody:\$LATEST$"),
+    ("InvokeWithResponseStream", "InvalidRequestContentException"): Case(
+        _f("audited", Payload=b"{"), "^Could not parse request body"
+    ),
+    ("InvokeWithResponseStream", "TooManyRequestsException"): Case(_f("throttled"), "^Rate Exceeded.$"),
+    ("InvokeWithResponseStream", "KMSDisabledException"): Case(_f("disabled"), "KMS Message: "),
+    ("InvokeWithResponseStream", "KMSInvalidStateException"): Case(_f("pending"), "KMS Message: .* is pending"),
     ("InvokeAsync", ABSENT): Case(_f(InvokeArgs=b"{}"), rf"^Function not found: {ARN}:nobody:\$LATEST$"),
     ("InvokeAsync", "InvalidRequestContentException"): Case(_f("audited", InvokeArgs=b"{"), "^Could not parse request"),
     ("InvokeAsync", "KMSDisabledException"): Case(_f("disabled", InvokeArgs=b"{}"), "KMS Message: "),
@@ -372,6 +380,12 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     ("Invoke", "KMSNotFoundException"): _KEYS,
     (
         "Invoke",
+        "RecursiveInvocationException",
+    ): "tests/unit/invoke/test_dispatcher.py::test_a_chain_of_sixteen_executions_is_stopped_before_the_next",
+    ("InvokeWithResponseStream", CONFLICT): _STATES,
+    ("InvokeWithResponseStream", "KMSNotFoundException"): _KEYS,
+    (
+        "InvokeWithResponseStream",
         "RecursiveInvocationException",
     ): "tests/unit/invoke/test_dispatcher.py::test_a_chain_of_sixteen_executions_is_stopped_before_the_next",
     ("InvokeAsync", CONFLICT): _STATES,

@@ -30,6 +30,7 @@ def test_what_is_refused_while_a_function_is_pending(tmp_path: Path) -> None:
             ("UpdateFunctionConfiguration", {"Timeout": 9}),
             ("PublishVersion", {}),
             ("Invoke", {}),
+            ("InvokeWithResponseStream", {}),
             ("InvokeAsync", {"InvokeArgs": body(b"{}")}),
         ):
             assert await refusal(client(operation, FunctionName="f", **params), ResourceConflict) == PENDING
@@ -95,7 +96,8 @@ def test_a_key_that_is_gone(tmp_path: Path) -> None:
         await client.created(KMSKeyArn=key.arn)
         await client.world.keys.delete_later(key, 7)
         client.world.clock.time += timedelta(days=8)
-        for operation, params in (("Invoke", {}), ("InvokeAsync", {"InvokeArgs": body(b"{}")})):
+        invocations: tuple[tuple[str, Any], ...] = (("Invoke", {}), ("InvokeWithResponseStream", {}))
+        for operation, params in (*invocations, ("InvokeAsync", {"InvokeArgs": body(b"{}")})):
             with pytest.raises(ServiceError) as caught:
                 await client(operation, FunctionName="f", **params)
             assert (caught.value.code, caught.value.status) == ("KMSNotFoundException", 502)
