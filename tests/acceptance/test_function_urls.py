@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +20,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.support.server import RunningServer
+from tests.support.server import ROOT, RunningServer
 
 ECHO = """
 import base64, json, os, signal, time
@@ -251,3 +256,44 @@ def test_other_hosts_are_no_url(server: RunningServer, shared: Visitor) -> None:
         assert Visitor(server, url)("GET")[::2] == (403, b'{"Message": null}')
     evil = Visitor(server, shared.url.replace(".localhost", ".evil.example"))
     assert b"does not answer for the host" in evil("GET")[2]
+
+
+def test_the_command_line(server: RunningServer, name: str) -> None:
+    server.create(name, ECHO)
+    environment = {
+        **os.environ, "AWS_ENDPOINT_URL": server.endpoint, "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    command = [Path(sys.executable).parent / "aws", "lambda", "create-function-url-config", "--function-name", name]
+    command += ["--auth-type", "AWS_IAM", "--cors", '{"AllowOrigins": ["*"]}', "--invoke-mode", "BUFFERED"]
+    done = subprocess.run(command, check=True, env=environment, capture_output=True)
+    made = json.loads(done.stdout)
+    assert made["Cors"] == {"AllowOrigins": ["*"]}
+    assert Visitor(server, made["FunctionUrl"]).signed("/?do=plain")[2] == b"plain"
+
+
+@pytest.mark.timeout(600)
+def test_a_web_application(server: RunningServer, tmp_path: Path) -> None:
+    """examples/fastapi_url."""
+    example, package = ROOT / "examples" / "fastapi_url", tmp_path / "package"
+    install = [sys.executable, "-m", "pip", "install", "-q", "--target", str(package), "--only-binary=:all:"]
+    options = ["--no-compile", "--disable-pip-version-check", "-r", str(example / "requirements.txt")]
+    done = subprocess.run([*install, *options], check=False, capture_output=True)
+    if done.returncode:
+        pytest.skip("FastAPI can not be installed here: " + done.stderr.decode()[-200:])
+    files = {str(path.relative_to(package)): path.read_bytes() for path in package.rglob("*") if path.is_file()}
+    files["app.py"] = (example / "app.py").read_bytes()
+    server.create("notes", files, MemorySize=1769)
+    visit = opened(server, "notes")
+    status, _, body = visit("GET", "/notes/hello?upper=true", headers={"Cookie": "visits=3; other=x"})
+    assert (status, json.loads(body)) == (200, {"name": "HELLO", "visits": 3})
+    status, headers, body = visit(
+        "POST", "/notes", b'{"text": "caf\xc3\xa9", "priority": 7}', {"Content-Type": "application/json"}
+    )
+    assert (status, json.loads(body)) == (201, {"text": "café", "from": "127.0.0.1"})
+    assert [cookie.partition(";")[0] for cookie in headers.get_all("Set-Cookie", [])] == ["visits=7", "theme=dark"]
+    assert visit("POST", "/notes", b"{}", {"Content-Type": "application/json"})[0] == 422
+    status, headers, body = visit("POST", "/digest", bytes(range(256)))
+    assert (headers["Content-Type"], body) == ("application/octet-stream", hashlib.sha256(bytes(range(256))).digest())
+    assert visit("GET", "/none")[0] == 404
+    assert b"swagger" in visit("GET", "/docs")[2]
