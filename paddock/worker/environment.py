@@ -408,7 +408,7 @@ class Environment:
         if self._journal.wants_records:
             done = self._measured(failure, (self._clock.monotonic() - started) * 1000, None)
             produced_bytes = len(outcome.payload if isinstance(outcome, Failure) else outcome.body)
-            produced_bytes += 0 if sink is None else sink.taken_bytes
+            produced_bytes += 0 if self._sink is None else self._sink.taken_bytes
             self._journal.runtime_done(invocation.request_id, done, produced_bytes)
         if failure is None and self._extensions.are_busy:
             failure = await self._extensions_done(timeout_s - (self._clock.monotonic() - started))
