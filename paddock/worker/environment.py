@@ -34,6 +34,7 @@ from paddock.model.session import Credentials
 from paddock.observe.invocation_log import InitPhase, Measured
 from paddock.worker import failures
 from paddock.worker.extensions import Extensions, ShutdownLimits
+from paddock.worker.facts import RuntimeFacts
 from paddock.worker.failures import Failure
 from paddock.worker.frames import RESPONSE_BYTES_MAX, FramePort
 from paddock.worker.journal import Journal
@@ -72,17 +73,6 @@ class EnvironmentSettings:
     billing_granularity_ms: int = 1
     init_is_billed: bool = True
     shutdown: ShutdownLimits = ShutdownLimits()
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeFacts:
-    """name: python3.12. label: what INIT_START names. arn: of that very version. transport: frames or http."""
-
-    name: str
-    label: str
-    arn: str
-    transport: str
-    managed: bool
 
 
 def _retrieve(task: asyncio.Future[None]) -> None:

@@ -31,7 +31,8 @@ from paddock.model.provisioned import INIT_FAILED, PoolState
 from paddock.worker import demand, pool
 from paddock.worker.code import CodeStore
 from paddock.worker.demand import CellLimits, Demand
-from paddock.worker.environment import Environment, EnvironmentSettings, RuntimeFacts
+from paddock.worker.environment import Environment, EnvironmentSettings
+from paddock.worker.facts import RuntimeFacts
 from paddock.worker.keepalive import KeepAliveSettings
 from paddock.worker.pool import EnvironmentKey, Idle, PoolLimits, PoolView
 from paddock.worker.provisioning import Provisioning, StartFailed

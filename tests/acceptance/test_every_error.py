@@ -179,7 +179,6 @@ def functions(stage: Stage, client: Any, directory: Path) -> None:
     client.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
     client.create_function_url_config(FunctionName="audited", AuthType="NONE")
     client.put_function_event_invoke_config(FunctionName="audited", MaximumRetryAttempts=1)
-    client.create_function_url_config(FunctionName="audited", AuthType="AWS_IAM")
 
 
 def policies(stage: Stage, client: Any, directory: Path) -> None:

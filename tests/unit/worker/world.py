@@ -19,7 +19,8 @@ from paddock.model.function import CodeArtifact, FileSystemUse, FunctionVersion
 from paddock.model.invocation import Invocation
 from paddock.model.log import LogEvent, LogStreamRef
 from paddock.model.session import Credentials
-from paddock.worker.environment import Environment, EnvironmentSettings, RuntimeFacts
+from paddock.worker.environment import Environment, EnvironmentSettings
+from paddock.worker.facts import RuntimeFacts
 from paddock.worker.frames import encode
 from paddock.worker.runtime_api import HttpPort
 from paddock.worker.runtimes.python.bootstrap import ASSIGN, ERROR, FAILED, HEADER, INVOKE, NEXT, RESPONSE
