@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -135,7 +136,7 @@ async def _drained(count: int) -> list[Row]:
         async with Inside.opened(Path(directory)) as inside:
             for first in range(0, count, CHUNK):
                 numbers = range(first, min(first + CHUNK, count))
-                await inside.store.write(lambda tx, numbers=numbers: _put(inside, tx, numbers))
+                await inside.store.write(partial(_put, inside, numbers))
             before_mb, peak_mb = resident_mb(os.getpid()), 0.0
             loop = asyncio.get_running_loop()
             started = loop.time()
@@ -154,6 +155,6 @@ async def _drained(count: int) -> list[Row]:
     ]
 
 
-def _put(inside: Inside, tx: Tx, numbers: range) -> None:
+def _put(inside: Inside, numbers: range, tx: Tx) -> None:
     for number in numbers:
         inside.queue.put(tx, TOPIC, msgspec.msgpack.encode(event(number)), group=FUNCTION.function_arn)

@@ -19,7 +19,7 @@ PARTS: Mapping[str, Callable[[bool], Sequence[Row]]] = {
     "schedules": lambda quick: schedules.rows(1000 if quick else 10_000),
     "sleepers": lambda quick: cold.sleepers(200, 10.0) if quick else cold.sleepers(1000, 30.0),
     "objects": lambda quick: objects.rows(4, 2.0, 30) if quick else objects.rows(15, 8.0, 200),
-    "queues": lambda quick: queues.rows(50, 1.0, 10_000) if quick else queues.rows(300, 5.0, 100_000),
+    "queues": lambda quick: queues.rows(50, 1.0, 10_000) if quick else queues.rows(200, 5.0, 100_000),
     "idle": lambda quick: idle.rows(100, 10.0, 5.0) if quick else idle.rows(3000, 90.0, 20.0),
 }
 """Name -> what measures it. quick: a minute for everything, with so few samples that only large changes show."""
