@@ -193,11 +193,14 @@ def test_who_signs_gets_in(server: RunningServer, name: str) -> None:
     assert context["accountId"] == "000000000000"
     assert context["authorizer"]["iam"]["accessKey"] == "000000000000"
     assert visitor.signed(auth=SigV4QueryAuth)[0] == 200
-    sts = server.client("sts")
-    session = sts.assume_role(RoleArn="arn:aws:iam::000000000000:role/test", RoleSessionName="visit")["Credentials"]
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "000000000000"}}
+    role = server.client("iam").create_role(
+        RoleName="visitors", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )["Role"]["Arn"]
+    session = server.client("sts").assume_role(RoleArn=role, RoleSessionName="visit")["Credentials"]
     temporary = {"key": session["AccessKeyId"], "secret": session["SecretAccessKey"], "token": session["SessionToken"]}
     body = visitor.signed(**temporary)[2]
-    assert json.loads(body)["requestContext"]["authorizer"]["iam"]["userArn"].endswith(":assumed-role/test/visit")
+    assert json.loads(body)["requestContext"]["authorizer"]["iam"]["userArn"].endswith(":assumed-role/visitors/visit")
     assert visitor.signed(**{**temporary, "token": temporary["token"][:-9] + "AAAAAAAA="})[0] == 403
     assert visitor("GET")[0] == 403
     for wrong in ({"secret": "wrong"}, {"region": "eu-west-1"}):
