@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.acceptance.test_terraform import Terraform, terraform
 from tests.support.server import RunningServer, default_runtime, zipped
-
-__all__ = ["terraform"]
+from tests.support.terraform import Terraform
 
 CONFIGURATION = """
 terraform {
