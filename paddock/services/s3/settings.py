@@ -175,7 +175,10 @@ async def delete_public_access_block(desk: Desk, call: Call) -> None:
 
 
 async def get_bucket_ownership_controls(desk: Desk, call: Call) -> dict[str, Any]:
-    return {"OwnershipControls": desk.bucket_of(call).settings.get("ownership", ENFORCED)}
+    found = desk.bucket_of(call).settings.get("ownership", ENFORCED)
+    if not found["Rules"]:
+        raise absent(desk, call, "ownership")
+    return {"OwnershipControls": found}
 
 
 async def put_bucket_ownership_controls(desk: Desk, call: Call) -> None:
@@ -189,7 +192,8 @@ async def put_bucket_ownership_controls(desk: Desk, call: Call) -> None:
 
 
 async def delete_bucket_ownership_controls(desk: Desk, call: Call) -> None:
-    await _set(desk, call, "ownership", None)
+    """A new bucket has some; once they are deleted there are none, and Terraform waits until it sees that."""
+    await _set(desk, call, "ownership", {"Rules": []})
 
 
 async def get_bucket_acl(desk: Desk, call: Call) -> dict[str, Any]:
