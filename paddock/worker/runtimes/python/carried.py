@@ -112,6 +112,7 @@ class Carried:
     """Make it in the template, last of all before `take`. Raises Unfit."""
 
     def __init__(self) -> None:
+        _rest()
         if len(os.listdir("/proc/self/task")) > 1:
             raise Unfit("threads that the initialisation started still run")
         _check_no_children()
@@ -204,6 +205,17 @@ class Carried:
 def _tarfile() -> Any:
     """Loaded by those alone who need it: the zygote imports us for everybody."""
     return importlib.import_module("tarfile")
+
+
+def _rest() -> None:
+    """Fork once, for nothing: numeric libraries (OpenBLAS) end their threads before a fork, and start them when needed.
+
+    By the C library's fork, for Python's own would run the hooks of the function's modules.
+    """
+    child = ctypes.PyDLL(None).fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 def _check_no_children() -> None:
