@@ -114,7 +114,8 @@ def handler(event, context):
 
 
 def test_an_image_cannot_be_changed_by_those_restored_from_it(paddock: RunningServer, runtime: str) -> None:
-    assert published(paddock, "holder", HOLDER, runtime)["State"] == "Active"
+    made = published(paddock, "holder", HOLDER, runtime)
+    assert made["State"] == "Active", made["StateReason"]
     told, _ = paddock.invoke("holder", {}, Qualifier="1")
     assert told["held"], "else nothing was tried"
     for attempt in ("write", "truncate", "map", "again"):
@@ -146,7 +147,8 @@ def handler(event, context):
 
 
 def test_siblings_are_as_far_apart_as_any_two(paddock: RunningServer, runtime: str) -> None:
-    assert published(paddock, "sibling", SIBLING, runtime)["State"] == "Active"
+    made = published(paddock, "sibling", SIBLING, runtime)
+    assert made["State"] == "Active", made["StateReason"]
     end = time.time() + 6
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(paddock.invoke, "sibling", {"secret": "mine", "until": end}, Qualifier="1")

@@ -48,7 +48,8 @@ _ANY = -1  # any result but an error
 _END = struct.pack("=q", -1)
 _GAP_PAGES_MAX = 8  # so few absent pages between two runs are written with them: a mapping costs more
 _WHOLE_BYTES_MAX = 1 << 20
-_ROUNDS_MAX = 12
+_ROUNDS_MAX = 32
+_ROOM_BYTES = 1 << 20  # of small objects, and as much of large ones
 _MAPPINGS_MAX = 60_000
 _FIRST_FREE_FD = 5
 # Read-only, and the same in every sandbox that may restore this.
@@ -293,6 +294,17 @@ def _scan(pagemap: int, baseline: FrozenSet[Mapping]) -> List[Tuple[Mapping, Run
     ]
 
 
+def _room() -> List[bytes]:
+    """Make memory that is there and free, and return what keeps it so.
+
+    Listing and planning allocate. In memory that has not been touched before, pages would appear that the lists do not
+    name, a few more in each round.
+    """
+    small = [bytes((number & 0xFF,)) * 440 for number in range(_ROOM_BYTES // 480)]
+    large = [bytes((1,)) * (64 << 10) for _ in range(_ROOM_BYTES >> 16)]
+    return [*small[::1000], large[-1]]  # one of each arena, and the last below the heap's end: neither is given back
+
+
 def take(baseline: FrozenSet[Mapping]) -> bool:
     """Write this process into IMAGE_FD: False. True in every process that was restored from it. Raises Unfit.
 
@@ -305,6 +317,7 @@ def take(baseline: FrozenSet[Mapping]) -> bool:
     gc.collect()
     gc.freeze()  # else the collector writes to all there is, and every process would copy it
     libc.malloc_trim(0)
+    room = _room()
     own_at = _PAGE
     for _ in range(_ROUNDS_MAX):
         os.ftruncate(IMAGE_FD, 0)
@@ -323,6 +336,7 @@ def take(baseline: FrozenSet[Mapping]) -> bool:
         if taken == 0 and _is_complete(_scan(pagemap, baseline), found, plan):
             os.close(pagemap)
             return False
+    room.clear()
     raise Unfit("its memory does not come to rest")
 
 
