@@ -302,6 +302,7 @@ def test_a_function_that_does_not_stream_answers_in_one_chunk(server: RunningSer
         server.client("lambda").invoke_with_response_stream(FunctionName=f"{name}-not")
     assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
     answer = server.client("lambda").invoke_with_response_stream(FunctionName=name, InvocationType="DryRun")
+    answer["EventStream"].close()
     assert answer["StatusCode"] == 204
 
 
