@@ -324,7 +324,7 @@ def test_the_caller_has_the_answer_while_extensions_go_on_and_they_are_billed() 
             assert made.state is EnvironmentState.INVOKING
             assert not free
             assert not any(line.startswith("REPORT") for line in sink.lines)
-            clock.seconds += 2.0  # type: ignore[attr-defined]
+            clock.seconds += 2.0  # type: ignore[attr-defined]  # a fake behind the Protocol
             again = asyncio.ensure_future(extensions[0].next())
             await until(lambda: free)
             report = next(line for line in sink.lines if line.startswith("REPORT"))
