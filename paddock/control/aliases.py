@@ -58,6 +58,7 @@ def deleted(function: Function, name: str) -> Function:
         policies={q: policy for q, policy in function.policies.items() if q != name},
         urls={q: url for q, url in function.urls.items() if q != name},
         provisioned={q: config for q, config in function.provisioned.items() if q != name},
+        event_invokes={q: config for q, config in function.event_invokes.items() if q != name},
     )
 
 

@@ -34,7 +34,6 @@ from paddock.model.arn import FunctionRef
 from paddock.model.errors import (
     InternalError,
     InvalidParameterValue,
-    RequestEntityTooLarge,
     ResourceConflict,
     ServiceError,
 )
@@ -170,7 +169,7 @@ class Catalogue:
     ) -> Function:
         """Pending when this returns, and so is its first version if it is published.
 
-        Raises ResourceConflict, InvalidParameterValue, RequestEntityTooLarge, ...
+        Raises ResourceConflict, InvalidParameterValue, ...
         """
         rules.check_name(new.name, self._quotas)
         version = self._first_version(new)
@@ -465,10 +464,7 @@ class Catalogue:
             raise ResourceConflict(f"Function already exist: {key[2]}")
 
     async def _inspect(self, content: bytes) -> int:
-        """The unzipped size. Raises as model.package does, and RequestEntityTooLarge."""
-        limit = self._quotas.zipped_bytes_max
-        if len(content) > limit:
-            raise RequestEntityTooLarge(f"Zipped size must be smaller than {limit} bytes")
+        """The unzipped size. Raises as model.package does."""
         return await asyncio.to_thread(inspect, content, self._quotas)
 
     def _room(self, version: FunctionVersion, more_bytes: int) -> AbstractContextManager[None]:

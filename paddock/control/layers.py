@@ -29,7 +29,6 @@ from paddock.model.errors import (
     InvalidParameterValue,
     PolicyLengthExceeded,
     PreconditionFailed,
-    RequestEntityTooLarge,
     ResourceConflict,
     ResourceNotFound,
 )
@@ -141,10 +140,7 @@ class Layers:
         return tuple(uses)
 
     async def publish(self, new: NewLayerVersion, content: bytes, signer: Signer | None = None) -> LayerVersion:
-        """The next version. Raises InvalidParameterValue (the zip), RequestEntityTooLarge, CodeStorageExceeded."""
-        limit = self._quotas.zipped_bytes_max
-        if len(content) > limit:
-            raise RequestEntityTooLarge(f"Zipped size must be smaller than {limit} bytes")
+        """The next version. Raises InvalidParameterValue (the zip), CodeStorageExceeded."""
         unzipped = await asyncio.to_thread(inspect, content, self._quotas)
         return await self._changes.run(self._publish(new, content, unzipped, signer))
 

@@ -77,6 +77,7 @@ def without_version(function: Function, number: str) -> Function:
         versions={n: version for n, version in function.versions.items() if n != number},
         policies={q: policy for q, policy in function.policies.items() if q != number},
         provisioned={q: config for q, config in function.provisioned.items() if q != number},
+        event_invokes={q: config for q, config in function.event_invokes.items() if q != number},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,20 @@ def test_code_comes_from_the_other_side(server: RunningServer, inside: RunningSe
         client.create_function(FunctionName="g", Code={"S3Bucket": "own", "S3Key": "k"}, **FIXED)
 
 
+def test_a_zip_of_more_than_50_mb_comes_from_s3(server: RunningServer) -> None:
+    """Fifty megabytes bound what is sent along; an object only what it unpacks to (spec 01 section 4)."""
+    content = zipped({"app.py": SOURCE.format("large"), "noise.bin": os.urandom(52_500_000)})
+    source = {"S3Bucket": "large-deployments", "S3Key": "large.zip"}
+    server.client("s3").create_bucket(Bucket=source["S3Bucket"])
+    server.client("s3").put_object(Bucket=source["S3Bucket"], Key=source["S3Key"], Body=content)
+    client = server.client("lambda")
+    client.create_function(FunctionName="large-from-s3", Code=source, **FIXED)
+    wait(client, "function_active_v2", "large-from-s3")
+    assert server.invoke("large-from-s3")[0] == "large"
+    layer = client.publish_layer_version(LayerName="large-from-s3", Content=source)
+    assert layer["Content"]["CodeSize"] == len(content)
+
+
 def test_an_endpoint_that_does_not_answer(tmp_path: Path) -> None:
     code = {"S3Bucket": "deployments", "S3Key": "k"}
     told = "S3 Error Code: ServiceUnavailable.*does not answer"
@@ -59,5 +74,5 @@ def test_an_endpoint_that_does_not_answer(tmp_path: Path) -> None:
             client.create_function(FunctionName="f", Code=code, **FIXED)
 
 
-def wait(client: Any, waiter: str) -> None:
-    client.get_waiter(waiter).wait(FunctionName="f", WaiterConfig={"Delay": 0.05, "MaxAttempts": 400})
+def wait(client: Any, waiter: str, function: str = "f") -> None:
+    client.get_waiter(waiter).wait(FunctionName=function, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from paddock.model.errors import (
     ResourceNotFound,
     ServiceError,
 )
+from paddock.model.event_invoke import EventInvokeConfig
 from tests.unit.control.world import ACCOUNT, REGION, ROLE, World, package, play, ref
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
@@ -243,3 +246,20 @@ def spread(parts: int) -> Any:
         return f"{next(count) * 16**digits // parts:0{digits}x}"
 
     return spread_hex
+
+
+def test_what_goes_takes_the_settings_of_its_event_invokes_along(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await published(world, 2)
+        catalogue = world.catalogue
+        await catalogue.create_alias(ref(), "live", AliasChange(version="2"))
+        config = EventInvokeConfig(retries_max=1, last_modified=datetime(2026, 1, 1, tzinfo=UTC))
+        every = dict.fromkeys(("$LATEST", "1", "2", "live"), config)
+        await catalogue.change(ref(), lambda function: replace(function, event_invokes=every))
+        await catalogue.delete_alias(ref(), "live")
+        assert set(catalogue.get(ref()).event_invokes) == {"$LATEST", "1", "2"}
+        await catalogue.delete_function(ref(qualifier="1"))
+        await world.restart()
+        assert set(world.catalogue.get(ref()).event_invokes) == {"$LATEST", "2"}
+
+    play(tmp_path, story)
