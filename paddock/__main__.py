@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 
 from paddock import __version__, app
 from paddock.cli import arguments, health, sign
+from paddock.cli.columns import columns
 from paddock.config import ConfigError
 from paddock.worker.runtimes import discovery, jars, packages
 from paddock.worker.sandbox import doctor
 
+READER_LEFT = 128 + signal.SIGPIPE  # as a shell reports a program that this signal has ended
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status. 2 means that the command line or a setting is wrong."""
-    given = arguments.parser().parse_args(argv)
+    try:
+        try:
+            return _run(arguments.parser().parse_args(argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `paddock runtimes | head -1`: who reads has seen enough
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())  # or Python complains when it ends
+        return READER_LEFT
+
+
+def _run(given: argparse.Namespace) -> int:
     match given.command:
         case "up":
             try:
@@ -88,17 +103,23 @@ def _prepare(maven: str) -> int:
 
 
 def _listed() -> list[str]:
-    """One line a runtime: how it starts, or what is missing."""
-    lines = []
+    """One line a runtime: its exact version, where it lives, whether it is ready or what to do."""
+    rows = [("RUNTIME", "VERSION", "USERLAND", "STATE")]
     for runtime in discovery.runtimes():
-        if runtime.interpreter is None:
-            version = runtime.name.removeprefix(runtime.family.family).removesuffix(".x")
-            wanted = runtime.family.interpreter.format(version=version)
-            state = f"missing: put {wanted if version in wanted else f'{wanted} {version}'} on PATH"
-        else:
-            state = packages.available(runtime) or f"{runtime.version_label}  {runtime.interpreter.executable}"
-        lines.append(f"{runtime.name:<18} {state}")
-    return lines
+        lacks = _lack(runtime)
+        place = "" if lacks else "host"
+        state = f"missing: {lacks}" if lacks else f"ready: {runtime.executable}"
+        rows.append((runtime.name, "" if lacks else runtime.version, place, state))
+    return columns(rows)
+
+
+def _lack(runtime: discovery.Runtime) -> str:
+    """What to do before the runtime can start here; "" when it can."""
+    if runtime.interpreter is not None:
+        return packages.available(runtime)
+    version = runtime.name.removeprefix(runtime.family.family).removesuffix(".x")
+    wanted = runtime.family.interpreter.format(version=version)
+    return f"put {wanted if version in wanted else f'{wanted} {version}'} on PATH"
 
 
 if __name__ == "__main__":

@@ -229,7 +229,7 @@ def runtimes() -> list[str]:
     """As `paddock runtimes` lists them: discovery, without a server."""
     command = [sys.executable, "-m", "paddock", "runtimes"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
-    return [line.split()[0] for line in lines if line.startswith("python") and "missing" not in line]
+    return [line.split()[0] for line in lines if line.startswith("python") and "ready" in line]
 
 
 def test_the_runtimes_found_are_the_runtimes_offered(server: RunningServer) -> None:

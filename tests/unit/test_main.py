@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import pytest
@@ -10,6 +14,7 @@ from paddock import __main__, __version__, app
 from paddock.config import Config
 from paddock.worker.runtimes import discovery, manifests
 from paddock.worker.sandbox import doctor
+from tests.support.server import ROOT
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +70,18 @@ def test_runtimes_lists_what_is_there_and_how_to_add_the_rest(
     )
     monkeypatch.setattr(discovery, "runtimes", lambda: runtimes)
     assert __main__.main(["runtimes"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.split() == ["python3.12", "python:3.12.1", "/usr/bin/python3.12"]
-    assert second.split()[0] == "python3.14"
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split() == ["RUNTIME", "VERSION", "USERLAND", "STATE"]
+    assert first.split() == ["python3.12", "3.12.1", "host", "ready:", "/usr/bin/python3.12"]
+    assert second.split()[:4] == ["python3.14", "-", "-", "missing:"]
     assert "put python3.14 on PATH" in second
+
+
+def test_whoever_reads_may_leave() -> None:
+    """As `paddock runtimes | head -1`, and sooner than head: nobody reads at all."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as pipe:
+        argv = [sys.executable, "-m", "paddock", "version"]
+        done = subprocess.run(argv, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

@@ -90,11 +90,23 @@ class Runtime:
     @property
     def version_label(self) -> str:
         """What INIT_START names: the true version of what runs, e.g. python:3.12.1 or provided:al2023."""
-        if self.family.family == "python" and self.interpreter is not None:
-            return "python:" + ".".join(map(str, self.interpreter.version))
+        return f"{self.family.family}:{self.version}"
+
+    @property
+    def version(self) -> str:
+        """The exact version of what runs the functions: 3.12.1; a custom runtime's is its name's, al2023."""
         if self.engine is not None:
-            return f"{self.family.family}:" + ".".join(map(str, self.engine.version))
-        return f"{self.family.family}:{self.name.removeprefix(self.family.family).strip('.')}"
+            return ".".join(map(str, self.engine.version))
+        if self.family.family == "python" and self.interpreter is not None:
+            return ".".join(map(str, self.interpreter.version))
+        return self.name.removeprefix(self.family.family).strip(".")
+
+    @property
+    def executable(self) -> str:
+        """The program on this machine that runs the functions, or the one that starts theirs."""
+        if self.engine is not None:
+            return os.path.join(self.engine.prefix, "bin", self.engine.name)
+        return self.interpreter.executable if self.interpreter is not None else ""
 
 
 def _candidates(name: str) -> Iterable[Path]:
