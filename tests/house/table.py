@@ -25,10 +25,11 @@ RANKS: Mapping[str, int] = {
     "interfaces": 0,
     "wire": 0,
     "config": 0,
+    "kinds": 0,
 }
 
-# Rooms that import nothing sideways, save this: a swap point is written in nouns.
-SIDEWAYS: Mapping[str, str] = {"interfaces": "model"}
+# Rooms that import nothing sideways, save this: a swap point is written in nouns, a setting in its kind.
+SIDEWAYS: Mapping[str, str] = {"interfaces": "model", "config": "kinds"}
 
 # Rooms that only one other may import.
 ONLY_FROM: Mapping[str, str] = {"backends": "app"}
