@@ -58,6 +58,7 @@ def _setting(default: Any, doc: str, kind: Kind, shown: str = "") -> Any:
 
 DATA_DIR_ROOT = Path("/var/lib/paddock")
 DATA_DIR_SHOWN = "/var/lib/paddock as root, else $XDG_DATA_HOME/paddock or ~/.local/share/paddock"
+RUNTIMES_DIR_SHOWN = DATA_DIR_SHOWN.replace("/paddock", "/paddock-runtimes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,19 @@ class Config:
     port: int = _setting(4566, "The TCP port; 0 takes a free one and the banner says which.", Whole(0, 65535))
     data_dir: Path = _setting(
         DATA_DIR_ROOT, "Where all state lives: the database and the uploaded code.", Directory(), DATA_DIR_SHOWN
+    )
+    runtimes_dir: Path = _setting(
+        DATA_DIR_ROOT.with_name("paddock-runtimes"),
+        "Where `paddock userland build` and `paddock runtimes add` put what they make; several Paddocks may share it. "
+        "What root has made in its own is used by everybody.",
+        Directory(),
+        RUNTIMES_DIR_SHOWN,
+    )
+    userland: str = _setting(
+        "auto",
+        "Which Linux root functions see: with `auto` one of their own where `paddock userland build` has made it, else "
+        "the host's /usr, read-only; with `host` always that.",
+        Choice(("auto", "host")),
     )
     account: str = _setting(
         "000000000000",
@@ -284,7 +298,9 @@ class Config:
             if override is not None:
                 given[name] = (override, flag_of(name))
         values = {name: _read(name, known[name], raw, origin) for name, (raw, origin) in given.items()}
-        values.setdefault("data_dir", default_data_dir(environ, os.geteuid() == 0 if root is None else root))
+        data_dir = default_data_dir(environ, os.geteuid() == 0 if root is None else root)
+        values.setdefault("data_dir", data_dir)
+        values.setdefault("runtimes_dir", data_dir.with_name(f"{data_dir.name}-runtimes"))
         return cls(**values)
 
 

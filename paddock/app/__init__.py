@@ -5,7 +5,8 @@ application     everything that lives as long as the server, made, started and s
 the others      one part each: what it is made of, and what it hands to the rest
 """
 
+from paddock.app import bring
 from paddock.app.ground import time_and_chance
 from paddock.app.launch import serve, up
 
-__all__ = ["serve", "time_and_chance", "up"]
+__all__ = ["bring", "serve", "time_and_chance", "up"]

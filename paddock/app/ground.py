@@ -23,7 +23,7 @@ from paddock.model.quotas import PROFILES, Quotas
 from paddock.model.sealing import KEY_BYTES
 from paddock.observe.logbook import LogBook, LogBookLimits
 from paddock.worker.code import CodeStore
-from paddock.worker.worker import RuntimeOffer
+from paddock.worker.offers import RuntimeOffer
 
 
 def time_and_chance() -> tuple[Clock, Ids]:

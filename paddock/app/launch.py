@@ -23,8 +23,8 @@ from paddock.app.application import App
 from paddock.app.ground import Start
 from paddock.cli.banner import banner
 from paddock.config import Config
+from paddock.worker.offers import RuntimeOffer
 from paddock.worker.sandbox import jailer
-from paddock.worker.worker import RuntimeOffer
 
 log = logging.getLogger("paddock")
 
@@ -52,7 +52,13 @@ def up(config: Config, environ: Mapping[str, str]) -> int:
         network_pool=config.network_pool,
         networks=config.networks,
         file_systems=config.file_systems,
-        server={**dataclasses.asdict(config), "data_dir": str(config.data_dir)},
+        runtimes_dir=str(config.runtimes_dir),
+        userland=config.userland,
+        server={
+            **dataclasses.asdict(config),
+            "data_dir": str(config.data_dir),
+            "runtimes_dir": str(config.runtimes_dir),
+        },
     )
     fd = os.memfd_create("paddock", 0)
     os.write(fd, json.dumps(dataclasses.asdict(settings)).encode())
@@ -70,10 +76,7 @@ def serve() -> int:
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     control = socket.socket(fileno=jailer.JAILER_FD)
     listener = socket.socket(fileno=jailer.LISTENER_FD)
-    offers = tuple(
-        RuntimeOffer(name=one["name"], label=one["label"], family=one["family"], transport=one["transport"])
-        for one in given["runtimes"]
-    )
+    offers = tuple(RuntimeOffer(**one) for one in given["runtimes"])
     start = Start(config=config, control=control, listener=listener, offers=offers, isolation=given["isolation"])
     return uvloop.run(_run(start)) if config.event_loop == "uvloop" else asyncio.run(_run(start))
 

@@ -23,6 +23,7 @@ Start it, and point any AWS client at it:
 """
 
 MAVEN = "https://repo1.maven.org/maven2"
+DEBIAN = "trixie"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,17 +40,11 @@ def parser() -> argparse.ArgumentParser:
     _add_settings(up)
 
     doctor = commands.add_parser("doctor", help="what this machine can enforce, what is lost, how to fix it")
+    _add_runtimes_dir(doctor)
     doctor.add_argument("--json", action="store_true", help="for scripts; exit status 0: functions can run isolated")
 
-    runtimes = commands.add_parser("runtimes", help="the interpreters found for functions")
-    runtimes.add_argument(
-        "action",
-        nargs="?",
-        choices=("list", "prepare"),
-        default="list",
-        help="prepare: fetch what functions of older Pythons and of Java find beside their code",
-    )
-    runtimes.add_argument("--maven", default=MAVEN, help="the Maven repository to fetch from (default: %(default)s)")
+    _add_runtimes(commands.add_parser("runtimes", help="the interpreters of functions: which are here, and add more"))
+    _add_userland(commands.add_parser("userland", help="the Linux root that functions see: build one of their own"))
 
     health = commands.add_parser("health", help="ask a running server how it is; exit status 0: it serves")
     health.add_argument("--endpoint", default=endpoint_of(Config()), help="default: %(default)s")
@@ -58,6 +53,40 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("version", help="print the version")
     commands.add_parser("serve")  # the server half of `up`, started by the jailer; not for people, so without help
     return top
+
+
+def _add_runtimes(runtimes: argparse.ArgumentParser) -> None:
+    runtimes.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "add", "prepare"),
+        default="list",
+        help="add: bring an interpreter that is not here; prepare: fetch what functions of older Pythons and of Java "
+        "find beside their code",
+    )
+    runtimes.add_argument("names", nargs="*", metavar="RUNTIME", help="of add: such as nodejs22.x or python3.14")
+    _add_runtimes_dir(runtimes)
+    runtimes.add_argument("--maven", default=MAVEN, help="the Maven repository to fetch from (default: %(default)s)")
+    runtimes.add_argument("--registry", metavar="URL", default="", help="of npm, where there is no `npm` to know one")
+    runtimes.add_argument("--mirror", metavar="URL", help="of Debian; default: the one that apt uses here")
+
+
+def _add_userland(userland: argparse.ArgumentParser) -> None:
+    userland.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "build", "prune"),
+        default="list",
+        help="build: a minimal root of Debian packages, by root, with debootstrap; what serves is replaced by a newer "
+        "one at the next start. prune: remove those that nothing uses any more",
+    )
+    _add_runtimes_dir(userland)
+    userland.add_argument("--release", default=DEBIAN, help="of Debian (default: %(default)s)")
+    userland.add_argument("--mirror", metavar="URL", help="of Debian; default: the one that apt uses here")
+
+
+def _add_runtimes_dir(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--runtimes-dir", metavar="DIRECTORY", help=settings()["runtimes_dir"].doc)
 
 
 def _add_sign(sign: argparse.ArgumentParser) -> None:

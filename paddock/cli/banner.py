@@ -37,6 +37,17 @@ def _network_line(start: Start) -> str:
     return f"functions reach {default}" + (f"; named networks: {named}" if named else "")
 
 
+def _userland_line(start: Start) -> str:
+    """Where functions live; and what still lives on the host's own files, if anything does."""
+    homes = dict(start.isolation.get("userlands", {}))
+    host = homes.pop("host", [])
+    if not homes:
+        return "functions see the host's /usr, read-only (`paddock userland build` gives them their own)"
+    largest = max(homes, key=lambda home: len(homes[home]))
+    shown = [f"functions see {largest}", *(f"{', '.join(homes[home])}: {home}" for home in homes if home != largest)]
+    return "; ".join([*shown, *([f"on the host's /usr, read-only: {', '.join(host)}"] if host else [])])
+
+
 def banner(start: Start) -> str:
     """What the operator sees once Paddock serves: where, what is enforced, and the lines to copy."""
     isolation = start.isolation
@@ -53,6 +64,7 @@ def banner(start: Start) -> str:
             f"  endpoint    {start.endpoint}",
             f"  data        {start.config.data_dir}",
             f"  isolation   {isolation['mode']}: namespaces, read-only root, seccomp, no capabilities; {limits}",
+            f"  userland    {_userland_line(start)}",
             f"  network     {_network_line(start)}",
             f"  runtimes    {runtimes}",
             "  trust       loopback only: any credentials are accepted, every caller is its account's root",

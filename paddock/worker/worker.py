@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 import logging
 import os
 from collections import defaultdict, deque
@@ -32,8 +31,8 @@ from paddock.worker import demand, pool
 from paddock.worker.code import CodeStore
 from paddock.worker.demand import CellLimits, Demand
 from paddock.worker.environment import Environment, EnvironmentSettings
-from paddock.worker.facts import RuntimeFacts
 from paddock.worker.keepalive import KeepAliveSettings
+from paddock.worker.offers import RuntimeOffer
 from paddock.worker.pool import EnvironmentKey, Idle, PoolLimits, PoolView
 from paddock.worker.provisioning import Provisioning, StartFailed
 from paddock.worker.rhythms import VERSIONS_MAX, Rhythms
@@ -76,26 +75,6 @@ class WorkerSettings:
     @property
     def keep_alive(self) -> KeepAliveSettings:
         return KeepAliveSettings(adaptive=self.adaptive, fixed_s=self.idle_timeout_s, keep_s_max=self.keep_s_max)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeOffer:
-    """A runtime this machine can start: its identifier, label, family and transport ("frames" or "http")."""
-
-    name: str
-    label: str
-    family: str
-    transport: str
-
-    def facts(self, region: str) -> RuntimeFacts:
-        digest = hashlib.sha256(self.label.encode()).hexdigest()
-        return RuntimeFacts(
-            name=self.name,
-            label=self.label,
-            arn=f"arn:aws:lambda:{region}::runtime:{digest}",
-            transport=self.transport,
-            managed=self.family != "provided",
-        )
 
 
 def _held(version: FunctionVersion) -> tuple[str, ...]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from paddock.worker.runtimes import discovery, jars
+from paddock.worker.runtimes import choose, jars
 from tests.support.server import ROLE, RunningServer, zipped
 
 RELEASE_MIN = "17"
-RUNTIMES = [r.name for r in discovery.runtimes() if r.family.family == "java" and r.interpreter is not None]
+RUNTIMES = [r.name for r in choose.runtimes() if r.family.family == "java" and r.interpreter is not None]
 CORE = sorted(jars.home().glob("aws-lambda-java-core-*.jar"))
 
 pytestmark = pytest.mark.skipif(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from paddock.worker.runtimes import discovery, packages
+from paddock.worker.runtimes import choose, packages
 from tests.support import clients
 from tests.support.server import ROLE, RunningServer, zipped
 
@@ -55,7 +55,7 @@ LANGUAGES = {
 
 def newest(family: str) -> str:
     """The newest runtime of a family that can start here, or ""."""
-    found = discovery.runtimes()
+    found = choose.runtimes()
     here = [r.name for r in found if r.family.family == family and r.interpreter and not packages.available(r)]
     return here[-1] if here else ""
 

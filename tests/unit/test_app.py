@@ -18,7 +18,8 @@ from paddock.model.function import FunctionVersion
 from paddock.model.session import Credentials
 from paddock.services import SERVICES
 from paddock.worker.configured import settings_of
-from paddock.worker.worker import RuntimeOffer, Worker
+from paddock.worker.offers import RuntimeOffer
+from paddock.worker.worker import Worker
 
 OFFERS = tuple(
     RuntimeOffer(name=name, label=name, family="python", transport="frames") for name in ("python3.11", "python3.12")

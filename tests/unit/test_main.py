@@ -12,7 +12,7 @@ import pytest
 
 from paddock import __main__, __version__, app
 from paddock.config import Config
-from paddock.worker.runtimes import discovery, manifests
+from paddock.worker.runtimes import choose, discovery, manifests
 from paddock.worker.sandbox import doctor
 from tests.support.server import ROOT
 
@@ -52,8 +52,8 @@ def test_the_doctor_says_by_its_status_whether_functions_run(
 ) -> None:
     seen = doctor.Seen(name="thing", needed=True, error=error)
     report = doctor.Report(mode="root", kernel="Linux", sysctls={}, seen=(seen,))
-    monkeypatch.setattr(doctor, "examine", lambda python: report)
-    monkeypatch.setattr(discovery, "runtimes", tuple)
+    monkeypatch.setattr(doctor, "examine", lambda python, homes: report)
+    monkeypatch.setattr(choose, "runtimes", lambda *_: ())
     assert __main__.main(["doctor"]) == status
     assert __main__.main(["doctor", "--json"]) == status
     assert '"isolated"' in capsys.readouterr().out
@@ -68,13 +68,13 @@ def test_runtimes_lists_what_is_there_and_how_to_add_the_rest(
         discovery.Runtime(name="python3.12", family=family, interpreter=here),
         discovery.Runtime(name="python3.14", family=family, interpreter=None),
     )
-    monkeypatch.setattr(discovery, "runtimes", lambda: runtimes)
+    monkeypatch.setattr(choose, "runtimes", lambda *_: runtimes)
     assert __main__.main(["runtimes"]) == 0
     head, first, second = capsys.readouterr().out.splitlines()
     assert head.split() == ["RUNTIME", "VERSION", "USERLAND", "STATE"]
     assert first.split() == ["python3.12", "3.12.1", "host", "ready:", "/usr/bin/python3.12"]
     assert second.split()[:4] == ["python3.14", "-", "-", "missing:"]
-    assert "put python3.14 on PATH" in second
+    assert "paddock runtimes add python3.14, or install Python 3.14" in second
 
 
 def test_whoever_reads_may_leave() -> None:

@@ -3,6 +3,10 @@
 Every candidate is run once with `-I -S` and answers for itself, because names lie: a pyenv shim is a shell script
 that costs 90 ms a start, and /usr/bin/python3.11 may be a link. Of several interpreters of one version the newest
 patch release is taken.
+
+Where userlands were built (store.py), runtimes live in them: those whose interpreter is part of one, and those of the
+host's interpreters that run in there, which is tried, once for each. The others stay on the host's own /usr and the
+runtime says why. How it is chosen is in choose.py.
 """
 
 from __future__ import annotations
@@ -15,21 +19,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from paddock.worker.runtimes import manifests
+from paddock.worker.runtimes import manifests, store
 
 _ASK = "import sys,json;print(json.dumps([sys.base_prefix,list(sys.version_info[:3])]))"
 _ASK_NODE = "console.log(JSON.stringify([process.execPath, process.versions.node.split('.').map(Number)]))"
 _JAVA_VERSION = re.compile(r'^JAVA_VERSION="([0-9]+(?:\.[0-9]+)*)', re.MULTILINE)
 _ANSWER_TIMEOUT_S = 10
+_OS_RELEASE = Path("/etc/os-release")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpreter:
-    """A Python of this machine. prefix: its installation. version: (3, 12, 1)."""
+    """A Python of this machine. prefix: its installation. version: (3, 12, 1).
+
+    root: the userland that it is part of, whose /usr its prefix then is; "" for one of the host.
+    """
 
     executable: str
     prefix: str
     version: tuple[int, int, int]
+    root: str = ""
 
     @property
     def minor(self) -> str:
@@ -55,16 +64,24 @@ class Interpreter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A Node.js or a JVM of this machine. prefix: its installation, which holds bin/<name>. version: (20, 20, 2)."""
+    """A Node.js, a JVM or a Ruby of this machine. prefix: its installation, which holds bin/<name>.
+
+    version: (20, 20, 2). root: as an Interpreter's.
+    """
 
     name: str
     prefix: str
     version: tuple[int, int, int]
+    root: str = ""
 
     @property
     def shown_prefix(self) -> str:
         """What must be mounted at /var/lang. A JVM always, for a machine's /usr may hold several."""
         return "" if self.prefix == "/usr" else self.prefix
+
+    @property
+    def executable(self) -> str:
+        return f"{self.root}{self.prefix}/bin/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +89,29 @@ class Runtime:
     """One runtime identifier and how it would start here; interpreter None means that it cannot.
 
     interpreter: the Python of the zygote, and of the functions where the family is python. engine: what runs the
-    functions of the families nodejs and java.
+    functions of the families nodejs, java and ruby. userland: where they live; None is the host's own /usr.
+    note: why they live there although there is a better place.
     """
 
     name: str
     family: manifests.Family
     interpreter: Interpreter | None
     engine: Engine | None = None
+    userland: store.Userland | None = None
+    note: str = ""
+
+    @property
+    def base(self) -> str:
+        """The root whose /usr is shown; "" for the host's."""
+        return self.userland.root if self.userland is not None else ""
 
     @property
     def shown_prefix(self) -> str:
         """What must be mounted at /var/lang, or "" when /usr already shows everything."""
         if self.engine is not None and self.engine.shown_prefix:
             return self.engine.shown_prefix
+        if self.engine is not None and self.base and not self.engine.root:
+            return self.engine.executable  # one file of the host's /usr
         return self.interpreter.shown_prefix if self.interpreter is not None else ""
 
     @property
@@ -94,19 +121,29 @@ class Runtime:
 
     @property
     def version(self) -> str:
-        """The exact version of what runs the functions: 3.12.1; a custom runtime's is its name's, al2023."""
+        """The exact version of what runs the functions: 3.12.1. A custom runtime's is its root's: debian13.1."""
         if self.engine is not None:
             return ".".join(map(str, self.engine.version))
         if self.family.family == "python" and self.interpreter is not None:
             return ".".join(map(str, self.interpreter.version))
-        return self.name.removeprefix(self.family.family).strip(".")
+        return self.userland.label if self.userland is not None else host_label(_OS_RELEASE)
 
     @property
     def executable(self) -> str:
         """The program on this machine that runs the functions, or the one that starts theirs."""
         if self.engine is not None:
-            return os.path.join(self.engine.prefix, "bin", self.engine.name)
+            return self.engine.executable
         return self.interpreter.executable if self.interpreter is not None else ""
+
+
+def host_label(os_release: Path) -> str:
+    """What the host is, as functions on its /usr may be told: debian12."""
+    try:
+        lines = os_release.read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return "host"
+    fields = dict(line.replace('"', "").split("=", 1) for line in lines if "=" in line)
+    return fields.get("ID", "host") + fields.get("VERSION_ID", "")
 
 
 def _candidates(name: str) -> Iterable[Path]:
@@ -197,39 +234,13 @@ def _newest(found: Iterable[Engine | None]) -> dict[int, Engine]:
     return best
 
 
-def nodes() -> dict[int, Engine]:
-    return _newest(ask_node(Path(real)) for real in dict.fromkeys(map(os.path.realpath, _candidates("node"))))
+def nodes(more: Iterable[Path] = ()) -> dict[int, Engine]:
+    """more: programs that lie where nobody would look for them."""
+    places = [*_candidates("node"), *more]
+    return _newest(ask_node(Path(real)) for real in dict.fromkeys(map(os.path.realpath, places)))
 
 
 def javas() -> dict[int, Engine]:
     homes = [Path(os.path.realpath(path)).parents[1] for path in _candidates("java")]
     homes += [Path(os.environ.get("JAVA_HOME", "/nonexistent")), *sorted(Path("/usr/lib/jvm").glob("*"))]
     return _newest(read_java(Path(real)) for real in dict.fromkeys(map(os.path.realpath, homes)))
-
-
-def _with_engine(name: str, family: manifests.Family, found: dict[int, Engine], zygote: Interpreter | None) -> Runtime:
-    """/var/lang is one place: an engine that stands there needs a zygote from /usr."""
-    major = int(name.removeprefix(family.family).split(".")[0])
-    engine = found.get(major)
-    fits = engine is not None and zygote is not None and not (engine.shown_prefix and zygote.shown_prefix)
-    return Runtime(name=name, family=family, interpreter=zygote if fits else None, engine=engine)
-
-
-def runtimes() -> tuple[Runtime, ...]:
-    """Every runtime of every family, those that cannot start here too."""
-    pythons = interpreters()
-    system = ask(Path("/usr/bin/python3"))
-    engines = {"nodejs": nodes(), "java": javas()}
-    # pid 1 of a custom runtime's environment is a Python as well
-    usual = sorted(pythons.values(), key=lambda p: (p.prefix == "/usr", p.version))
-    # ... and an engine's, for which the system's own leaves /var/lang free
-    zygote = system if system is not None and system.prefix == "/usr" else (usual[-1] if usual else None)
-    result = []
-    for family in manifests.load():
-        for name, version in zip(family.runtimes, family.versions, strict=True):
-            if family.family in engines:
-                result.append(_with_engine(name, family, engines[family.family], zygote))
-                continue
-            interpreter = pythons.get(version) if family.family == "python" else (usual[-1] if usual else None)
-            result.append(Runtime(name=name, family=family, interpreter=interpreter))
-    return tuple(result)

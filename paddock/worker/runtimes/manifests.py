@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+_KINDS: Mapping[str, type] = {"versions": list, "packages": list, "debian": dict}
 FAMILIES = Path(__file__).parent
 
 
@@ -18,6 +20,7 @@ class Family:
     """transport: "frames" (Paddock's own) or "http" (the Runtime API). interpreter: name with {version} to fill in.
 
     packages: top-level files and folders of Paddock's own environment that functions find in /var/runtime.
+    debian: version -> the release of Debian and the packages that it can be added from. advice: for the others.
     """
 
     family: str
@@ -26,6 +29,8 @@ class Family:
     interpreter: str
     versions: tuple[str, ...]
     packages: tuple[str, ...]
+    advice: str = ""
+    debian: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -43,9 +48,10 @@ def load() -> tuple[Family, ...]:
         except tomllib.TOMLDecodeError as error:
             raise InvalidManifest(f"{path}: {error}") from error
         for key, value in values.items():
-            values[key] = tuple(value) if isinstance(value, list) else value
-            if not isinstance(value, list if key in ("versions", "packages") else str):
+            if not isinstance(value, _KINDS.get(key, str)):
                 raise InvalidManifest(f"{path}: {key} is a {type(value).__name__}")
+            values[key] = tuple(value) if isinstance(value, list) else value
+        values["debian"] = {version: tuple(parts) for version, parts in values.get("debian", {}).items()}
         try:
             family = Family(**values)
         except TypeError as error:

@@ -21,12 +21,14 @@ from pathlib import Path
 
 from paddock.worker.runtimes import jars
 from paddock.worker.runtimes.discovery import Interpreter, Runtime
+from paddock.worker.sandbox import within
 
 JAVA_LOCK = "function-java.lock"
 NODE_SCRIPT = Path(__file__).parent / "nodejs" / "index.mjs"
 LOCKS = Path(__file__).parents[3] / "requirements"
 _COMPILE = ("-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
 _COMPILE_TIMEOUT_S = 300
+SHOWN = "/var/runtime"  # where functions see it
 _OWN_SINCE = (3, 10)  # the oldest Python that Paddock's own boto3 and awslambdaric support
 
 
@@ -186,12 +188,13 @@ def provide(runtime: Runtime, directory: Path) -> Path | None:
                 shutil.copytree(source / name, working / name, copy_function=_link, ignore=ignore)
             else:
                 _link(str(source / name), str(working / name))
-        subprocess.run(
-            [interpreter.executable, *_COMPILE, str(working)],
-            check=False,  # a package's own test files for newer syntax may not compile; imports then compile them
-            timeout=_COMPILE_TIMEOUT_S,
-            stdout=subprocess.DEVNULL,
-        )
+        # not checked: a package's own test files for newer syntax may not compile; imports then compile them
+        if interpreter.root:
+            command = [interpreter.inside, *_COMPILE, SHOWN]
+            within.run(command, base=interpreter.root, write={str(working): SHOWN}, timeout_s=_COMPILE_TIMEOUT_S)
+        else:
+            command = [interpreter.executable, *_COMPILE, str(working)]
+            subprocess.run(command, check=False, timeout=_COMPILE_TIMEOUT_S, stdout=subprocess.DEVNULL)
 
     return _made(directory / f"{runtime.name}-{_identity(runtime, source)}", fill)
 

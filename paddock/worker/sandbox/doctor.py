@@ -75,15 +75,16 @@ class Report:
         return tuple(entry for entry in self.seen if entry.error)
 
 
-def examine(interpreters: Sequence[str]) -> Report:
-    """Try everything. `interpreters` are the runtimes found, which are not this module's business.
+def examine(interpreters: Sequence[str], homes: Mapping[str, Sequence[str]] | None = None) -> Report:
+    """Try everything. `interpreters` are the runtimes found, which are not this module's business, nor are their homes:
+    userland -> the runtimes that live in it, `host` for the host's own /usr.
 
     Forks: call it from a single-threaded process.
     """
     root = os.geteuid() == 0
     sysctls = read_sysctls(Path("/proc/sys"))
     seen = [judge(check, *attempt(partial(check.probe, root)), sysctls) for check in CHECKS]
-    seen.append(_python(interpreters))
+    seen += [_python(interpreters), _userland(homes or {})]
     return Report(
         mode="root" if root else "rootless",
         kernel=f"{platform.system()} {platform.release()}",
@@ -156,6 +157,21 @@ def _python(interpreters: Sequence[str]) -> Seen:
         error="none found",
         lost="no Python function can run",
         fix="install python3.9 to python3.14 so that it is on PATH (apt install python3)",
+    )
+
+
+def _userland(homes: Mapping[str, Sequence[str]]) -> Seen:
+    name = "a userland of functions' own"
+    on_host = homes.get("host", ())
+    own = ", ".join(home for home in homes if home != "host")
+    if own and not on_host:
+        return Seen(name=name, needed=False, detail=own)
+    return Seen(
+        name=name,
+        needed=False,
+        error=f"{own}; not for {', '.join(on_host)}" if own else "none",
+        lost="functions can read and run the programs and libraries of the host's /usr",
+        fix="`paddock runtimes` says why" if own else "paddock userland build, as root, with debootstrap installed",
     )
 
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paddock.worker.runtimes import discovery, packages
+from paddock.worker.runtimes import choose, discovery, packages, store
 from paddock.worker.sandbox import cgroup, linux, names, seccomp, uids, userland, veil, zygote
 from paddock.worker.sandbox.gateway import Gateway
 
@@ -62,6 +62,8 @@ class Settings:
     network_pool: str = ""
     networks: tuple[dict[str, Any], ...] = ()
     file_systems: tuple[dict[str, str], ...] = ()
+    runtimes_dir: str
+    userland: str = "auto"
     server: dict[str, Any]
 
     @property
@@ -118,11 +120,13 @@ class Jailer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._runtimes = {
-            runtime.name: runtime
-            for runtime in discovery.runtimes()
-            if runtime.interpreter is not None and not packages.available(runtime)
-        }
+        try:
+            found = choose.runtimes(Path(settings.runtimes_dir), settings.userland)
+            self._runtimes = {r.name: r for r in found if r.interpreter is not None and not packages.available(r)}
+            userlands = {r.userland.name: r.userland for r in self._runtimes.values() if r.userland is not None}
+            self._userlands = [store.hold(userland) for userland in userlands.values()]  # as long as we live
+        except (store.Untrusted, OSError) as error:
+            raise CannotStart(str(error)) from error
         self._zygotes: dict[int, str] = {}  # pid -> how the names of its environments' groups begin
         self._groups_left: list[str] = []
         self._uid_blocks = 0
@@ -219,7 +223,13 @@ class Jailer:
 
     def _start_server(self, control: socket.socket, listener: socket.socket, data: Path) -> None:
         known = [
-            {"name": r.name, "transport": r.family.transport, "label": r.version_label, "family": r.family.family}
+            {
+                "name": r.name,
+                "transport": r.family.transport,
+                "label": r.version_label,
+                "family": r.family.family,
+                "home": r.userland.name if r.userland is not None else "",
+            }
             for r in self._runtimes.values()
         ]
         isolation = {
@@ -228,6 +238,7 @@ class Jailer:
             "controllers": sorted(self._groups.paths),
             "egress": self._gateway is not None,
             "no_egress": self._no_egress,
+            "userlands": choose.homes(self._runtimes.values()),
         }
         settings = _memory_fd({"config": self._settings.server, "runtimes": known, "isolation": isolation})
         self._server = os.fork()
@@ -385,7 +396,8 @@ class Jailer:
         interpreter = runtime.interpreter
         hidden = list(interpreter.hidden)
         resolver = self._gateway.address if self._gateway is not None else ""
-        userland.build(str(data / "root"), runtime.shown_prefix, str(shown) if shown else "", hidden, resolver)
+        prefix, packages_shown = runtime.shown_prefix, str(shown) if shown else ""
+        userland.build(str(data / "root"), prefix, packages_shown, hidden, resolver, runtime.base)
         places = {zygote.SERVER_FD: server.fileno(), zygote.SETTINGS_FD: settings}
         if self._gateway is not None:
             places[zygote.GATEWAY_FD] = self._gateway.namespace

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_every_check_really_runs_here_and_leaves_nothing(tmp_path: Path) -> None
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     report = json.loads(done.stdout)
-    assert [check["name"] for check in report["checks"]][:-1] == [check.name for check in doctor.CHECKS]
+    assert [check["name"] for check in report["checks"]][:-2] == [check.name for check in doctor.CHECKS]
     assert report["mode"] == ("root" if os.geteuid() == 0 else "rootless")
     assert report["isolated"] == all(check["ok"] for check in report["checks"] if check["needed"])
     assert all(check["ok"] or (check["detail"] and check["lost"] and check["fix"]) for check in report["checks"])
@@ -129,3 +130,21 @@ def test_no_interpreter_means_no_function(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(doctor, "CHECKS", ())
     assert not doctor.examine([]).isolated
     assert doctor.examine(["python3.12", "python3.13"]).seen[0].detail == "python3.12, python3.13"
+
+
+@pytest.mark.parametrize(
+    ("homes", "detail", "error"),
+    [
+        ({}, "", "none"),
+        ({"host": ["python3.12"]}, "", "none"),
+        ({"debian13.1 (trixie-1)": ["python3.12"]}, "debian13.1 (trixie-1)", ""),
+        ({"debian13.1 (t)": ["python3.12"], "host": ["java17"]}, "", "debian13.1 (t); not for java17"),
+    ],
+)
+def test_where_functions_live(
+    homes: Mapping[str, Sequence[str]], detail: str, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "CHECKS", ())
+    seen = doctor.examine([], homes).seen[-1]
+    assert (seen.detail, seen.error, seen.needed) == (detail, error, False)
+    assert not error or (seen.lost and seen.fix)

@@ -39,6 +39,7 @@ def settings(data_dir: str) -> Settings:
         environment_uid_first=2,
         processes_max=3,
         rootless=False,
+        runtimes_dir="/var/lib/none",
         server={},
     )
 

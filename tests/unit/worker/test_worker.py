@@ -14,8 +14,9 @@ from paddock.interfaces import SandboxFailed
 from paddock.model.errors import InternalError, TooManyRequests
 from paddock.model.function import CodeArtifact, FunctionVersion
 from paddock.worker.code import CodeStore
+from paddock.worker.offers import RuntimeOffer
 from paddock.worker.pool import PoolLimits
-from paddock.worker.worker import RuntimeOffer, Worker, WorkerSettings
+from paddock.worker.worker import Worker, WorkerSettings
 from tests.unit.worker.world import (
     DIGEST,
     SETTINGS,
