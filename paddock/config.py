@@ -28,9 +28,12 @@ from paddock.kinds import (
     FileSystems,
     Kind,
     Loopback,
+    Mirrors,
     Names,
     Networks,
     Pattern,
+    Places,
+    Registries,
     Whole,
 )
 
@@ -184,6 +187,34 @@ class Config:
     )
     file_systems: tuple[dict[str, str], ...] = _setting(
         (), "Directories that functions mount by their FileSystemConfigs; docs/networks.md.", FileSystems(), "none"
+    )
+    image_directories: tuple[str, ...] = _setting(
+        (),
+        "Below these directories functions' images may be read: `oci:/PATH:TAG` from an OCI layout, "
+        "`docker-archive:/PATH.tar` from what `docker save` wrote. Paddock's `server_uid` must be able to read them.",
+        Places(),
+        "none",
+    )
+    image_registries: tuple[str, ...] = _setting(
+        (), "The registries that functions' images may come from.", Registries(), "any"
+    )
+    image_registries_plain: tuple[str, ...] = _setting(
+        (),
+        "Registries that speak http and not https, besides those on this machine's loopback addresses.",
+        Registries(),
+        "none",
+    )
+    image_mirrors: tuple[tuple[str, str], ...] = _setting(
+        (), "Registries that are asked for at another address.", Mirrors(), "none"
+    )
+    image_pull_timeout_s: int = _setting(
+        900, "How long the layers of an image may take to arrive before its function fails.", Whole(1, 86_400)
+    )
+    registry_credentials: str = _setting(
+        "",
+        "A file like docker's config.json with the credentials of registries, read at each pull by `server_uid`.",
+        Pattern(r"(/.*)?", "an absolute path, or nothing"),
+        "none",
     )
     concurrency_limit: int = _setting(
         1000, "Concurrent executions of an account in a region; more answer 429.", Whole(1, 1_000_000)

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from paddock.model.delivery import Delivery, TargetEvent
 from paddock.model.extension import Launched
 from paddock.model.function import FileSystemUse, FunctionVersion
+from paddock.model.image import ContainerImage
 from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.log import LogEvent, LogStreamRef
 from paddock.model.provisioned import PoolState
@@ -73,6 +74,19 @@ class Blobs(Protocol):
 
     async def digests(self) -> Sequence[str]:
         """Everything stored, for the collection of orphans at start."""
+
+
+class Images(Protocol):
+    """Container images: found where they are named, and kept layer by layer, whatever becomes of the place."""
+
+    async def resolve(self, uri: str, architecture: str) -> ContainerImage:
+        """What a name stands for now. Raises BadImage."""
+
+    async def fetch(self, image: ContainerImage) -> None:
+        """Every layer of it is here afterwards, durably, its digest checked. Raises BadImage, and OSError (ENOSPC)."""
+
+    async def layer(self, digest: str) -> Path:
+        """A local file with the layer's blob. Raises FileNotFoundError."""
 
 
 class Reading(Protocol):

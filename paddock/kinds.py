@@ -6,6 +6,7 @@ import hashlib
 import ipaddress
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -125,6 +126,68 @@ class Names:
         if not all(re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name) for name in names):
             raise ValueError(self.allowed)
         return names
+
+
+def _texts(raw: object, allowed: str) -> tuple[str, ...]:
+    """Comma-separated text, or a list of text. Raises ValueError."""
+    parts = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
+        raise ValueError(allowed)
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Absolute paths: comma-separated text, or a list of text in TOML."""
+
+    @property
+    def allowed(self) -> str:
+        return "absolute paths, separated by commas"
+
+    def read(self, raw: object) -> tuple[str, ...]:
+        paths = _texts(raw, self.allowed)
+        if not all(path.startswith("/") for path in paths):
+            raise ValueError(self.allowed)
+        return paths
+
+
+_BASE = r"https?://[^\s/?#@]+(/[^\s?#]*)?"
+_REGISTRY = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """Host names, with a port where a registry has its own: comma-separated text, or a list of text in TOML."""
+
+    @property
+    def allowed(self) -> str:
+        return "host names, with :PORT where there is one, separated by commas"
+
+    def read(self, raw: object) -> tuple[str, ...]:
+        names = tuple(name.lower() for name in _texts(raw, self.allowed))
+        if not all(re.fullmatch(_REGISTRY, name) for name in names):
+            raise ValueError(self.allowed)
+        return names
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrors:
+    """Registries and where they are asked for instead: a table in TOML, or text such as docker.io=http://near:5000."""
+
+    @property
+    def allowed(self) -> str:
+        return "HOST=URL pairs, separated by commas; a URL is http or https and may have a path"
+
+    def read(self, raw: object) -> tuple[tuple[str, str], ...]:
+        if isinstance(raw, str):
+            raw = dict(pair.partition("=")[::2] for pair in _texts(raw, self.allowed))
+        pairs = dict(raw) if isinstance(raw, (Mapping, list, tuple)) else None
+        if pairs is None:
+            raise ValueError(self.allowed)
+        for host, url in pairs.items():
+            if not re.fullmatch(_REGISTRY, str(host)) or not re.fullmatch(_BASE, str(url)):
+                raise ValueError(self.allowed)
+        return tuple((str(host), str(url)) for host, url in pairs.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,7 @@ class Functions:
             runtimes=self.worker.runtimes,
             runtime_version_arn=self.worker.runtime_version_arn,
             keys=on.keys,
+            images=on.images,
             clock=on.clock,
             ids=on.ids,
             quotas=on.quotas,

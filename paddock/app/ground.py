@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paddock.app.images import open_images
 from paddock.backends.files import master_key
 from paddock.backends.files.blobs import FileBlobs
 from paddock.backends.local.clock import SystemClock
 from paddock.backends.local.ids import SystemIds
+from paddock.backends.oci.store import StoredImages
 from paddock.backends.sql import statements
 from paddock.backends.sql.sqlite import SqliteStore
 from paddock.config import Config
@@ -69,6 +71,7 @@ class Foundation:
     sessions: Sessions
     log_store: SqliteStore
     blobs: FileBlobs
+    images: StoredImages
     code: CodeStore
     book: LogBook
 
@@ -79,6 +82,7 @@ class Foundation:
         store = await SqliteStore.open(home / "paddock.db")
         log_store = await SqliteStore.open(home / "logs.db", statements=statements.load_logs())
         blobs = await FileBlobs.open(home / "blobs")
+        images = await open_images(start.config, home / "images", clock, quotas)
         book = LogBook(store=log_store, clock=clock, limits=_log_limits(start.config))
         book.start()
         keys = await _keys(home, store, clock, ids)
@@ -91,7 +95,8 @@ class Foundation:
             sessions=Sessions(keys, clock, ids),
             log_store=log_store,
             blobs=blobs,
-            code=await CodeStore.open(home / "code", blobs, quotas),
+            images=images,
+            code=await CodeStore.open(home / "code", blobs, quotas, images=images),
             book=book,
         )
 

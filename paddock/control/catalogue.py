@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -37,16 +37,23 @@ from paddock.model.errors import (
     ResourceConflict,
     ServiceError,
 )
-from paddock.model.function import Function, FunctionVersion, Signer, State
+from paddock.model.function import CodeArtifact, Function, FunctionVersion, Signer, State
+from paddock.model.image import ContainerImage
 from paddock.model.package import inspect
 from paddock.model.quotas import Quotas
 
 T = TypeVar("T")
+Code = bytes | ContainerImage
+"""What a function is made of: a zip, or an image that was found."""
 
 RETRY_S = 1.0
 BUILD_ID_DIGITS = 32
 DRAW_DIGITS = 12
 DRAWS = 1 << 4 * DRAW_DIGITS
+
+
+def _image(content: Code) -> ContainerImage | None:
+    return content if isinstance(content, ContainerImage) else None
 
 
 class Catalogue:
@@ -165,11 +172,11 @@ class Catalogue:
         return self._book.usage(account, region)
 
     async def create_function(
-        self, new: NewFunction, content: bytes, *, publish: bool = False, signer: Signer | None = None
+        self, new: NewFunction, content: Code, *, publish: bool = False, signer: Signer | None = None
     ) -> Function:
         """Pending when this returns, and so is its first version if it is published.
 
-        Raises ResourceConflict, InvalidParameterValue, ...
+        Raises ResourceConflict, InvalidParameterValue, RequestEntityTooLarge, ...
         """
         rules.check_name(new.name, self._quotas)
         version = self._first_version(new)
@@ -181,7 +188,7 @@ class Catalogue:
         return await self._undisturbed(self._create(function, content, unzipped, publish, signer))
 
     async def update_code(
-        self, ref: FunctionRef, content: bytes, *, revision_id: str = "", publish: bool = False, dry_run: bool = False,
+        self, ref: FunctionRef, content: Code, *, revision_id: str = "", publish: bool = False, dry_run: bool = False,
         signer: Signer | None = None,
     ) -> Function:  # fmt: skip
         """InProgress when this returns; with dry_run everything is checked and nothing changes.
@@ -275,13 +282,13 @@ class Catalogue:
     # Changes: each runs to its end in a task of its own.
 
     async def _create(
-        self, function: Function, content: bytes, unzipped: int, publish: bool, signer: Signer | None
+        self, function: Function, content: Code, unzipped: int, publish: bool, signer: Signer | None
     ) -> Function:
         account, region, name = key = key_of(function)
-        async with self._lock(key), self._shelf.stored(content, unzipped) as code:
+        async with self._lock(key), self._stored(content, unzipped) as code:
             self._check_absent(key)
             last_version = await self._read(lambda tx: records.last_version(tx, account, region, name))
-            latest = replace(function.latest, code=replace(code, signer=signer))
+            latest = replace(function.latest, code=replace(code, signer=signer), image=_image(content))
             rules.check_unzipped(latest, self._quotas)
             created = replace(function, latest=latest, last_version=last_version)
             if publish:
@@ -292,12 +299,13 @@ class Catalogue:
         return created
 
     async def _update_code(
-        self, ref: FunctionRef, content: bytes, unzipped: int, revision_id: str, publish: bool, signer: Signer | None
+        self, ref: FunctionRef, content: Code, unzipped: int, revision_id: str, publish: bool, signer: Signer | None
     ) -> Function:
         async with self._lock((ref.account, ref.region, ref.name)):
             before = lookup.updatable(self._book, ref, revision_id)
-            async with self._shelf.stored(content, unzipped) as code:
-                changed = replace(before.latest, code=replace(code, signer=signer))
+            rules.check_package(before.latest, isinstance(content, ContainerImage))
+            async with self._stored(content, unzipped) as code:
+                changed = replace(before.latest, code=replace(code, signer=signer), image=_image(content))
                 return await self._begin_update(before, changed, publish)
 
     async def _update_configuration(self, ref: FunctionRef, change: Change, revision_id: str) -> Function:
@@ -463,8 +471,19 @@ class Catalogue:
         if self._book.get(key) is not None:
             raise ResourceConflict(f"Function already exist: {key[2]}")
 
-    async def _inspect(self, content: bytes) -> int:
-        """The unzipped size. Raises as model.package does."""
+    def _stored(self, content: Code, unzipped: int) -> AbstractAsyncContextManager[CodeArtifact]:
+        if isinstance(content, ContainerImage):
+            return self._shelf.imaged(content)
+        return self._shelf.stored(content, unzipped)
+
+    def is_used(self, digest: str) -> bool:
+        """Whether a function, or what is being made of one, needs the code or the layer."""
+        return self._shelf.is_used(digest)
+
+    async def _inspect(self, content: Code) -> int:
+        """The unzipped size. Raises as model.package does. An image is not here yet."""
+        if isinstance(content, ContainerImage):
+            return 0
         return await asyncio.to_thread(inspect, content, self._quotas)
 
     def _room(self, version: FunctionVersion, more_bytes: int) -> AbstractContextManager[None]:

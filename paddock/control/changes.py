@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from paddock.control.rules import merged_logging
 from paddock.model.function import FileSystemUse, FunctionVersion, LayerUse, LoggingConfig, VpcConfig
+from paddock.model.image import ImageConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class Change:
     dead_letter_arn: str | None = None
     kms_key_arn: str | None = None
     snap_start: bool | None = None
+    image_config: ImageConfig | None = None
 
     def applied(self, version: FunctionVersion) -> FunctionVersion:
         """Raises InvalidParameterValue when the logging settings contradict each other."""
@@ -68,12 +70,13 @@ class Change:
             dead_letter_arn=version.dead_letter_arn if self.dead_letter_arn is None else self.dead_letter_arn,
             kms_key_arn=version.kms_key_arn if self.kms_key_arn is None else self.kms_key_arn,
             snap_start=version.snap_start if self.snap_start is None else self.snap_start,
+            image_config=version.image_config if self.image_config is None else self.image_config,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFunction:
-    """CreateFunction. Runtime, handler and role must stand in `settings`."""
+    """CreateFunction. Runtime, handler and role must stand in `settings`; of an image, the role and IMAGE_RUNTIME."""
 
     account: str
     region: str

@@ -7,7 +7,6 @@ gives to a version counts for nothing, which is why a version remembers what `$L
 
 from __future__ import annotations
 
-import base64
 from dataclasses import replace
 
 from paddock.control import states
@@ -17,7 +16,7 @@ from paddock.model.function import Function, FunctionVersion, State
 
 def check_code(function: Function, code_sha256: str) -> None:
     """PublishVersion's CodeSha256, base64 as on the wire; "" means any. Raises InvalidParameterValue."""
-    actual = base64.b64encode(bytes.fromhex(function.latest.code.digest)).decode()
+    actual = function.latest.code_sha256
     if code_sha256 and code_sha256 != actual:
         raise InvalidParameterValue(
             f"CodeSHA256 ({code_sha256}) is different from current CodeSHA256 in $LATEST ({actual}). "

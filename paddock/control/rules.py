@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from paddock.model.errors import InvalidParameterValue, NotYet, ValidationError
 from paddock.model.function import Function, FunctionVersion, LoggingConfig
+from paddock.model.image import IMAGE_RUNTIME
 from paddock.model.quotas import Quotas
 
 RESERVED_KEYS = frozenset(
@@ -79,10 +80,20 @@ def check_version(version: FunctionVersion, quotas: Quotas) -> None:
     check_snap_start(version)
 
 
+def check_package(version: FunctionVersion, is_image: bool) -> None:
+    """A function stays what it was made as: a zip or an image. Raises InvalidParameterValue."""
+    if version.image is not None and not is_image:
+        raise InvalidParameterValue("Please provide ImageUri when updating a function with packageType Image.")
+    if version.image is None and is_image:
+        raise InvalidParameterValue("Please don't provide ImageUri when updating a function with packageType Zip.")
+
+
 def check_snap_start(version: FunctionVersion) -> None:
     """What a function with SnapStart may not have besides. Raises InvalidParameterValue, and NotYet for a processor."""
     if not version.snap_start:
         return
+    if version.runtime == IMAGE_RUNTIME:
+        raise InvalidParameterValue("SnapStart is not supported for functions with packageType Image.")
     python = re.fullmatch(r"python3\.(\d+)", version.runtime)
     if python is None or int(python[1]) < SNAP_START_PYTHON_MIN:
         raise InvalidParameterValue(f"{version.runtime} is not supported for SnapStart enabled functions.")

@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 from paddock.interfaces import Blobs
 from paddock.model.errors import InternalError
 from paddock.model.function import CodeArtifact, Function
+from paddock.model.image import ContainerImage
 
 
 class Unpacked(Protocol):
@@ -65,6 +66,19 @@ class CodeShelf:
             yield CodeArtifact(digest=digest, size_bytes=len(content), unzipped_bytes=unzipped_bytes)
         finally:
             await self.release((digest,))
+
+    @asynccontextmanager
+    async def imaged(self, image: ContainerImage) -> AsyncIterator[CodeArtifact]:
+        """As stored(), for an image: its layers come once it is prepared, and are its users' from now on."""
+        digests = (image.config, *(layer.digest for layer in image.layers))
+        self.use(digests)
+        try:
+            yield CodeArtifact(digest=image.config, size_bytes=0, unzipped_bytes=0)
+        finally:
+            await self.release(digests)
+
+    def is_used(self, digest: str) -> bool:
+        return self._users[digest] > 0
 
     def use(self, digests: Iterable[str]) -> None:
         self._users.update(digests)

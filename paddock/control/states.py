@@ -16,6 +16,7 @@ from datetime import datetime
 
 from paddock.model.errors import ServiceError
 from paddock.model.function import LATEST, Function, FunctionVersion, State, UpdateStatus
+from paddock.model.image import DELETED, DENIED, INVALID
 
 CREATING = "Creating"
 BEING_CREATED = "The function is being created."
@@ -28,7 +29,7 @@ REASON_CODES: Mapping[str, str] = {
     "InvalidParameterValueException": "InvalidZipFileException",
     "InvalidZipFileException": "InvalidZipFileException",
     "InvalidRuntimeException": "InvalidRuntime",
-    **{code: code for code in INIT_CODES},
+    **{code: code for code in (*INIT_CODES, INVALID, DENIED, DELETED)},
 }
 
 

@@ -6,6 +6,7 @@ Lambda's own defaults stand here (developer guide and recorded responses, see do
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from enum import Enum
 from paddock.model.alias import Alias
 from paddock.model.event_invoke import EventInvokeConfig
 from paddock.model.function_url import FunctionUrl
+from paddock.model.image import ContainerImage, ImageConfig
 from paddock.model.permission import ResourcePolicy
 from paddock.model.provisioned import ProvisionedConfig
 
@@ -52,7 +54,8 @@ class Signer:
 class CodeArtifact:
     """The uploaded package: its bytes live in Blobs under `digest`.
 
-    digest: SHA-256 of the zip's bytes, lower-case hex. size_bytes: of the zip. unzipped_bytes: real size.
+    digest: SHA-256 of the zip's bytes, lower-case hex. size_bytes: of the zip. unzipped_bytes: real size. Of an image:
+    the digest of its configuration, and no bytes are counted.
     signer: None unless a signature was looked for and is genuine.
     """
 
@@ -116,6 +119,7 @@ class FunctionVersion:
     kms_key_arn: the customer's key that seals the environment at rest, "" for Paddock's own. sealed_environment: hex,
     in stored documents only, where environment is None.
     snap_start: published versions start from a snapshot.
+    image: what it runs instead of a zip; its runtime is IMAGE_RUNTIME then. image_config: what it sets over that.
     tenant_isolation: each tenant has environments of its own. tenant_id: for whom it runs, at an invocation only.
     provisioned_for: the qualifier whose provisioned environments it may use, or is one of; at an invocation only.
     """
@@ -147,6 +151,8 @@ class FunctionVersion:
     tenant_id: str = ""
     provisioned_for: str = ""
     snap_start: bool = False
+    image: ContainerImage | None = None
+    image_config: ImageConfig = field(default_factory=ImageConfig)
     state: State = State.PENDING
     state_reason: str = ""
     state_reason_code: str = ""
@@ -193,9 +199,19 @@ class FunctionVersion:
         return self.code.unzipped_bytes + sum(layer.code.unzipped_bytes for layer in self.layers)
 
     @property
+    def code_sha256(self) -> str:
+        """As it is shown: base64 for a zip, hex for an image."""
+        if self.image is not None:
+            return self.code.digest
+        return base64.b64encode(bytes.fromhex(self.code.digest)).decode()
+
+    @property
     def digests(self) -> tuple[str, ...]:
-        """Everything unpacked that it needs: its code, then its layers in order."""
-        return (self.code.digest, *(layer.code.digest for layer in self.layers))
+        """Everything unpacked that it needs: its code, then its layers, or its image's, in order."""
+        layers = self.image.layers if self.image is not None else ()
+        return (
+            self.code.digest, *(layer.code.digest for layer in self.layers), *(layer.digest for layer in layers)
+        )  # fmt: skip
 
     @property
     def layers_digest(self) -> str:

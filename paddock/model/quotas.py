@@ -19,6 +19,9 @@ class Quotas:
     unzipped_bytes_max: int = 262_144_000
     # Ours: AWS publishes none. Above what any package of 250 MB has been seen to hold.
     package_entries_max: int = 150_000
+    # Of an image unpacked; the entries are ours, and those of each layer.
+    image_bytes_max: int = 10_737_418_240
+    image_entries_max: int = 1_000_000
     request_bytes_max: int = 70_167_211
     sync_payload_bytes_max: int = 6_291_456
     async_payload_bytes_max: int = 1_048_576
@@ -62,6 +65,8 @@ PROFILES: Mapping[str, Quotas] = {
         zipped_bytes_max=1 << 40,
         unzipped_bytes_max=1 << 40,
         package_entries_max=10_000_000,
+        image_bytes_max=1 << 40,
+        image_entries_max=10_000_000,
         environment_bytes_max=1 << 20,
         function_name_chars_max=140,
         memory_mb_max=32_768,

@@ -2,7 +2,7 @@
 
     <directory>/unpacking/<n>     being written or being removed; swept at start
     <directory>/boot              the boot this was unpacked in
-    <directory>/<digest>/         a package, complete
+    <directory>/<digest>/         a package, complete; a layer of an image (images.py), or the root of one
 
 A package appears by a rename, so it is there whole or not at all. The files are not fsynced one by one: they can be
 had again from the zip, so after a reboot (another boot id) everything is unpacked afresh, while a killed server
@@ -21,13 +21,15 @@ import os
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
-from paddock.interfaces import Blobs
+from paddock.interfaces import Blobs, Images
 from paddock.model.function import FunctionVersion
+from paddock.model.image import BadImage, ContainerImage, ImageLayer
 from paddock.model.package import DIRECTORY_MODE, Entry, Kind, contents, read_plan
 from paddock.model.quotas import Quotas
+from paddock.worker import images
 from paddock.worker.layers import merge
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -35,11 +37,14 @@ WORKSHOP = "unpacking"
 
 
 class CodeStore:
-    """Made by `await CodeStore.open(directory, blobs)`. One process owns the directory at a time."""
+    """Made by `await CodeStore.open(directory, blobs, ...)`. One process owns the directory at a time."""
 
-    def __init__(self, directory: Path, blobs: Blobs, quotas: Quotas, *, boot_id: Path = BOOT_ID) -> None:
-        """Blocks on the disk; use `open`."""
+    def __init__(
+        self, directory: Path, blobs: Blobs, quotas: Quotas, *, boot_id: Path = BOOT_ID, images: Images | None = None
+    ) -> None:
+        """Blocks on the disk; use `open`. images: None where no version is one."""
         self._directory = directory
+        self._images = images
         self._workshop = directory / WORKSHOP
         self._blobs = blobs
         self._quotas = quotas
@@ -54,12 +59,16 @@ class CodeStore:
         self._sweep(boot_id)
 
     @classmethod
-    async def open(cls, directory: Path, blobs: Blobs, quotas: Quotas, *, boot_id: Path = BOOT_ID) -> CodeStore:
+    async def open(
+        cls, directory: Path, blobs: Blobs, quotas: Quotas, *, boot_id: Path = BOOT_ID, images: Images | None = None
+    ) -> CodeStore:
         """Create the directory if need be, sweep leftovers and what was unpacked before the last reboot."""
-        return await asyncio.to_thread(lambda: cls(directory, blobs, quotas, boot_id=boot_id))
+        return await asyncio.to_thread(lambda: cls(directory, blobs, quotas, boot_id=boot_id, images=images))
 
-    async def ensure(self, digest: str) -> Path:
+    async def ensure(self, digest: str, make: Callable[[Path], Awaitable[None]] | None = None) -> Path:
         """The directory with the unpacked package. Callers at the same time share one unpacking.
+
+        make: what makes it at a path, if it is no zip among the blobs.
 
         Raises FileNotFoundError (no such blob), InvalidParameterValue (it may not be unpacked), OSError (disk).
         """
@@ -68,7 +77,7 @@ class CodeStore:
             return self._directory / digest
         running = self._busy.get(digest)
         if running is None:
-            running = asyncio.ensure_future(self._ensure(digest))
+            running = asyncio.ensure_future(self._ensure(digest, make))
             self._busy[digest] = running
             running.add_done_callback(lambda _: self._busy.pop(digest, None))
         # One caller that gives up must not take the others' unpacking away.
@@ -77,8 +86,11 @@ class CodeStore:
     async def ensure_version(self, version: FunctionVersion) -> None:
         """Everything that the version needs: its code, its layers, and several layers merged into one directory.
 
-        Raises as ensure() does.
+        Raises as ensure() does, and BadImage.
         """
+        if (image := version.image) is not None:
+            await self.ensure(image.config, lambda place: self._make_root(image, place))
+            return
         for digest in version.digests:
             await self.ensure(digest)
         merged = version.layers_digest
@@ -90,16 +102,49 @@ class CodeStore:
                 await asyncio.to_thread(self._merge, trees, self._directory / merged)
                 self._present.add(merged)
 
-    def _merge(self, trees: Sequence[Path], place: Path) -> None:
-        if place.is_dir():
-            return
+    async def _make_root(self, image: ContainerImage, place: Path) -> None:
+        if self._images is None:
+            raise BadImage("Images are not kept here.")
+        await self._images.fetch(image)
+        for layer in image.layers:
+            self.hold(layer.digest)
+        try:
+            trees = [await self.ensure(layer.digest, self._layer_maker(layer)) for layer in image.layers]
+            await asyncio.to_thread(self._assemble, trees, place)
+        finally:
+            for layer in image.layers:
+                await self.release(layer.digest)
+
+    def _layer_maker(self, layer: ImageLayer) -> Callable[[Path], Awaitable[None]]:
+        async def make(place: Path) -> None:
+            assert self._images is not None
+            blob = await self._images.layer(layer.digest)
+            limits = images.ImageLimits(
+                bytes_max=self._quotas.image_bytes_max, entries_max=self._quotas.image_entries_max
+            )
+            await asyncio.to_thread(self._put, place, lambda bench: images.unpack(blob, layer, bench, limits))
+
+        return make
+
+    def _assemble(self, trees: Sequence[Path], place: Path) -> None:
+        whole_bytes = sum(images.size_of(tree) for tree in trees)
+        if whole_bytes > self._quotas.image_bytes_max:
+            raise BadImage(f"The image is larger than {self._quotas.image_bytes_max} bytes.")
+        self._put(place, lambda bench: images.assemble(trees, bench))
+
+    def _put(self, place: Path, fill: Callable[[Path], None]) -> None:
+        """Whole or not at all."""
         bench = self._workshop / str(next(self._numbers))
         try:
-            merge(trees, bench)
+            fill(bench)
             bench.rename(place)
         except BaseException:
             _remove_tree(bench)
             raise
+
+    def _merge(self, trees: Sequence[Path], place: Path) -> None:
+        if not place.is_dir():
+            self._put(place, lambda bench: merge(trees, bench))
 
     def hold(self, digest: str) -> None:
         """An environment uses the package from now on: forget() waits until it is released."""
@@ -137,27 +182,24 @@ class CodeStore:
     def _unpacked(self) -> Sequence[str]:
         return [entry.name for entry in self._directory.iterdir() if entry.is_dir() and entry != self._workshop]
 
-    async def _ensure(self, digest: str) -> Path:
+    async def _ensure(self, digest: str, make: Callable[[Path], Awaitable[None]] | None) -> Path:
         place = self._directory / digest
         if (removing := self._removing.get(digest)) is not None:
             await asyncio.wait([removing])  # else what is about to go would be taken for present
         if await asyncio.to_thread(place.is_dir):
             self._present.add(digest)
             return place
-        archive = await self._blobs.path(digest)
-        bench = self._workshop / str(next(self._numbers))
-        await asyncio.to_thread(self._unpack, archive, bench, place)
+        if make is not None:
+            await make(place)
+        else:
+            archive = await self._blobs.path(digest)
+            await asyncio.to_thread(self._unpack, archive, place)
         self._present.add(digest)
         return place
 
-    def _unpack(self, archive: Path, bench: Path, place: Path) -> None:
-        try:
-            with archive.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                unpack(data, bench, self._quotas)
-            bench.rename(place)
-        except BaseException:
-            _remove_tree(bench)
-            raise
+    def _unpack(self, archive: Path, place: Path) -> None:
+        with archive.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            self._put(place, lambda bench: unpack(data, bench, self._quotas))
 
     def _remove(self, place: Path) -> None:
         bench = self._workshop / str(next(self._numbers))

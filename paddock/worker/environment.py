@@ -41,7 +41,7 @@ from paddock.worker.journal import Journal
 from paddock.worker.outcome import Answered, measured, result_of
 from paddock.worker.runtime_api import HttpPort
 from paddock.worker.telemetry import Telemetry
-from paddock.worker.variables import of_extensions, variables
+from paddock.worker.variables import boot_settings, of_extensions, variables
 
 log = logging.getLogger("paddock.environment")
 
@@ -221,7 +221,7 @@ class Environment:
             managed=self._runtime.managed,
             credentials=self._settings.credentials(self.version),
         )
-        settings: dict[str, object] = {"environment": assigned, "handler": self.version.handler}
+        settings = boot_settings(self.version, assigned, self._request_id)
         data_bytes_max = 0 if self._sandbox.limits_memory else self.version.memory_mb << 20
         if data_bytes_max:  # the next best: the runtime limits itself before it loads the function
             settings["data_bytes_max"] = data_bytes_max

@@ -131,13 +131,13 @@ class Extensions:
     # -- its phases -----------------------------------------------------------------------------------------------
 
     async def launch(self, environment: Mapping[str, str], data_bytes_max: int) -> Failure | None:
-        """Open registration, and start what the layers bring. None once all of it has registered.
+        """Open registration, and start what the layers, or the image, bring. None once all of it has registered.
 
         Raises SandboxFailed.
         """
         self._is_open, self._is_ending = True, False
         self._telemetry.open()
-        if not self._version.layers:
+        if not self._version.layers and self._version.image is None:
             return None
         launched = await self._sandbox.launch_extensions(environment, data_bytes_max)
         if launched.output >= 0:

@@ -186,7 +186,7 @@ class Journal:
         facts = self._facts
         if self.wants_records:
             self._record(invocation_log.platform_init_start(self._clock.now(), facts))
-        if not self._json:
+        if not self._json and facts.runtime_version_arn:  # an image has no runtime that could be named
             self._text(invocation_log.init_start(facts.runtime_version, facts.runtime_version_arn))
 
     def init_failed(self, init: InitPhase, failure: Failure) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from paddock.model.image import IMAGE_RUNTIME
 from paddock.worker.facts import RuntimeFacts
 
 
@@ -22,6 +23,8 @@ class RuntimeOffer:
     home: str = ""
 
     def facts(self, region: str) -> RuntimeFacts:
+        if self.family == IMAGE_RUNTIME:  # what an image runs on is its own business
+            return RuntimeFacts(self.name, label=self.name, arn="", transport=self.transport, managed=False)
         digest = hashlib.sha256(f"{self.label}{self.home}".encode()).hexdigest()
         return RuntimeFacts(
             name=self.name,

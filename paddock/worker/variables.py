@@ -19,6 +19,18 @@ def of_extensions(assigned: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in assigned.items() if k not in _RUNTIME_ONLY and not k.startswith("_")}
 
 
+_IMAGE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def boot_settings(version: FunctionVersion, environment: Mapping[str, str], request_id: str) -> dict[str, object]:
+    """What a bootstrap is told. request_id: of the event within which it boots, "" for none."""
+    if (image := version.image) is None:
+        return {"environment": environment, "handler": version.handler}
+    program, directory = version.image_config.program(image), version.image_config.directory(image)
+    told = {"program": program, "directory": directory, "request_id": request_id}
+    return {"environment": {**environment, "PWD": directory}, "image": told}
+
+
 def variables(
     version: FunctionVersion, *, stream: str, endpoint_port: int, managed: bool, credentials: Credentials
 ) -> dict[str, str]:
@@ -43,6 +55,9 @@ def variables(
             f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:"
             "/var/runtime/node_modules:/var/runtime:/var/task"
         )
+    elif version.image is not None:  # which knows better where its programs and libraries are
+        del unreserved["LANG"], unreserved["TZ"], unreserved["LD_LIBRARY_PATH"]
+        unreserved |= {"PATH": _IMAGE_PATH, **version.image.environment}
     elif managed and version.runtime.startswith("python"):
         unreserved["LC_CTYPE"] = "C.UTF-8"
         unreserved["PYTHONPATH"] = "/var/runtime"
@@ -67,6 +82,8 @@ def variables(
     }
     if managed:
         reserved["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{version.runtime}"
+    if version.image is not None:
+        del reserved["_HANDLER"]  # its entry point, if any, knows what that is
     if version.logging.format == "JSON":
         reserved["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         reserved["AWS_LAMBDA_LOG_LEVEL"] = version.logging.application_level or "INFO"

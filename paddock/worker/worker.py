@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from paddock.interfaces import Clock, Ids, LogSink, Pool, ResponseSink, Sandbox, Sandboxes, SandboxFailed
 from paddock.model.errors import InternalError, ServiceError, TooManyRequests
 from paddock.model.function import FunctionVersion
+from paddock.model.image import IMAGE_RUNTIME
 from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.provisioned import INIT_FAILED, PoolState
 from paddock.worker import demand, pool
@@ -146,7 +147,7 @@ class Worker:
     # -- interfaces.Fleet ---------------------------------------------------------------------------------------
 
     def runtimes(self) -> Sequence[str]:
-        return tuple(self._offers)
+        return tuple(name for name in self._offers if name != IMAGE_RUNTIME)
 
     def runtime_version_arn(self, runtime: str, region: str) -> str:
         """Of the version of the runtime that is on this machine; "" when there is none."""

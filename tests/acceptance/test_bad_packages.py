@@ -198,9 +198,7 @@ def test_a_bad_update_leaves_the_configuration(server: RunningServer, standing: 
 # -- not yet
 
 UNSUPPORTED: Mapping[str, Mapping[str, Any]] = {
-    "Code.ImageUri": {"Code": {"ImageUri": "000000000000.dkr.ecr.us-east-1.amazonaws.com/x:1"}},
     "TracingConfig": {"TracingConfig": {"Mode": "Active"}},
-    "PackageType": {"PackageType": "Image"},
 }
 
 

@@ -148,6 +148,7 @@ MAY_REMEMBER: Mapping[tuple[str, str], str] = {
 RUN_OTHERWISE: Mapping[str, str] = {
     "paddock/worker/runtimes/java/archive.py": "a program that packages.prepare runs for each JVM",
     "paddock/worker/runtimes/java/bootstrap.py": "named by its manifest, imported by the zygote",
+    "paddock/worker/runtimes/image/bootstrap.py": "named by its manifest, imported by the zygote",
     "paddock/worker/runtimes/nodejs/bootstrap.py": "named by its manifest, imported by the zygote",
     "paddock/worker/runtimes/provided/bootstrap.py": "named by its manifest, imported by the zygote",
 }

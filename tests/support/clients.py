@@ -141,6 +141,16 @@ def node_client() -> Files:
     return _built("node", build, version)
 
 
+def probe() -> Files:
+    """A static program, so that an image of it needs nothing else."""
+    _need("gcc")
+
+    def build(source: Path, output: Path) -> None:
+        _run(["gcc", "-static", "-O1", "-Wall", "-Werror", "-o", str(output / "probe"), "probe.c"], source)
+
+    return _built("probe", build)
+
+
 def golang() -> Files:
     _need("go")
 

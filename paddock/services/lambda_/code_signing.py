@@ -12,8 +12,9 @@ from paddock.control.rules import merged_tags
 from paddock.model.arn import FunctionRef
 from paddock.model.errors import AccessDenied
 from paddock.model.function import LayerUse, Signer
+from paddock.model.image import ContainerImage
 from paddock.model.signing import CodeSigningConfig
-from paddock.services.lambda_ import markers, view
+from paddock.services.lambda_ import images, markers, view
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.service import Call, Params
 
@@ -69,6 +70,7 @@ async def list_code_signing_configs(desk: Desk, call: Call) -> Params:
 async def put_function_code_signing_config(desk: Desk, call: Call) -> Params:
     ref, arn = ref_of(call), _arn(call)
     desk.signing.for_function(arn)
+    images.check_settings(call.params, desk.catalogue.version(ref))
     await desk.catalogue.change(ref, lambda function: replace(function, code_signing=arn))
     return {"CodeSigningConfigArn": arn, "FunctionName": ref.name}
 
@@ -96,12 +98,14 @@ async def list_functions_by_code_signing_config(desk: Desk, call: Call) -> Param
     return {"FunctionArns": found[:limit], "NextMarker": markers.written(found[limit - 1])}
 
 
-async def checked(desk: Desk, arn: str, package: bytes, layers: Sequence[LayerUse] = ()) -> Signer | None:
-    """Who signed a package that is deployed under a configuration ("" for none).
+async def checked(
+    desk: Desk, arn: str, package: bytes | ContainerImage, layers: Sequence[LayerUse] = ()
+) -> Signer | None:
+    """Who signed a package that is deployed under a configuration ("" for none). Images have none.
 
     Raises CodeSigningConfigNotFoundException, InvalidCodeSignatureException, CodeVerificationFailedException.
     """
-    if not arn:
+    if not arn or isinstance(package, ContainerImage):
         return None
     desk.signing.check_layers(arn, layers)
     return await desk.signing.check(arn, package)

@@ -14,7 +14,7 @@ from paddock.control.mappings import Mappings
 from paddock.control.permissions import Permissions
 from paddock.control.provisioned import ProvisionedConcurrency
 from paddock.control.urls import Urls
-from paddock.interfaces import Clock, Ids, ObjectReader
+from paddock.interfaces import Clock, Ids, Images, ObjectReader
 from paddock.invoke.asynchronous import Asynchronous
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.model.arn import FunctionRef, parse_function_ref
@@ -46,6 +46,7 @@ class Desk:
     asynchronous: Asynchronous
     sends_to: Callable[[str], bool]
     objects: ObjectReader
+    images: Images
     clock: Clock
     ids: Ids
     quotas: Quotas

@@ -5,7 +5,8 @@ from __future__ import annotations
 from paddock.control.changes import Change, NewFunction
 from paddock.model.errors import InvalidParameterValue, NotYet
 from paddock.model.function import FunctionVersion, LayerUse
-from paddock.services.lambda_ import code_signing, file_systems, keys, layers, markers, networks, sources, view
+from paddock.model.image import ContainerImage
+from paddock.services.lambda_ import code_signing, file_systems, images, keys, layers, markers, networks, sources, view
 from paddock.services.lambda_.desk import Desk, ref_of
 from paddock.services.lambda_.runtimes import check_runtime
 from paddock.services.lambda_.settings import refuse_architectures, refuse_others
@@ -30,26 +31,24 @@ _SETTINGS = frozenset(
         "FileSystemConfigs",
         "KMSKeyArn",
         "SnapStart",
+        "ImageConfig",
     }
 )
-_AT_CREATE = _SETTINGS | {"Code", "Tags", "Architectures", "Publish", "CodeSigningConfigArn", "TenancyConfig"}
+_AT_CREATE = _SETTINGS | {
+    "Code", "Tags", "Architectures", "Publish", "CodeSigningConfigArn", "TenancyConfig", "PackageType",
+}  # fmt: skip
 _AT_UPDATE = _SETTINGS | {"RevisionId"}
 
 
 async def create_function(desk: Desk, call: Call) -> Params:
     params = call.params
     refuse_others(params, _AT_CREATE)
-    refuse_others(params["Code"], sources.HONOURED, within="Code.")
+    refuse_others(params["Code"], sources.HONOURED | {"ImageUri"}, within="Code.")
     refuse_architectures(params, desk.architecture)
     ref = ref_of(call)
     if ref.qualifier:
         raise InvalidParameterValue("A function is created without a qualifier: remove it from FunctionName.")
-    content = await sources.content_of(desk, call, params["Code"])
-    if not params.get("Runtime") or not params.get("Handler"):
-        raise InvalidParameterValue(
-            "Runtime and Handler are mandatory parameters for functions created with deployment packages."
-        )
-    _check_runtime(desk, params)
+    content = await _code(desk, call)
     keys.check(desk, params.get("KMSKeyArn") or "", call.caller)
     uses, signing = layers.uses_of(desk, call), params.get("CodeSigningConfigArn") or ""
     signer = await code_signing.checked(desk, signing, content, uses or ())
@@ -67,6 +66,20 @@ async def create_function(desk: Desk, call: Call) -> Params:
     created = await desk.catalogue.create_function(new, content, publish=bool(params.get("Publish")), signer=signer)
     # The version just published is shown, but under the function's own ARN: so AWS does, here alone.
     return view.configuration(created.newest or created.latest, created.latest.function_arn)
+
+
+async def _code(desk: Desk, call: Call) -> bytes | ContainerImage:
+    """What the new function is made of. Raises InvalidParameterValue."""
+    params = call.params
+    if images.is_image(params):
+        return await images.found(desk.images.resolve, params["Code"]["ImageUri"], desk.architecture)
+    content = await sources.content_of(desk, call, params["Code"])
+    if not params.get("Runtime") or not params.get("Handler"):
+        raise InvalidParameterValue(
+            "Runtime and Handler are mandatory parameters for functions created with deployment packages."
+        )
+    _check_runtime(desk, params)
+    return content
 
 
 async def get_function(desk: Desk, call: Call) -> Params:
@@ -121,6 +134,7 @@ async def update_function_configuration(desk: Desk, call: Call) -> Params:
         _check_runtime(desk, params)
     keys.check(desk, params.get("KMSKeyArn") or "", call.caller)
     ref, uses = ref_of(call), layers.uses_of(desk, call)
+    images.check_settings(params, desk.catalogue.version(ref))
     if uses:
         code_signing.check_layers(desk, ref, uses)
     updated = await desk.catalogue.update_configuration(

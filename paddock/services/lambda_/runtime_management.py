@@ -38,11 +38,14 @@ async def get_runtime_management_config(desk: Desk, call: Call) -> Params:
 
 
 def _version(desk: Desk, call: Call) -> FunctionVersion:
-    """Raises ResourceNotFound, and InvalidParameterValue for an alias."""
+    """Raises ResourceNotFound, and InvalidParameterValue for an alias or an image."""
     ref = ref_of(call)
     if ref.qualifier in desk.catalogue.get(ref).aliases:
         raise InvalidParameterValue("Runtime management is of $LATEST or of a published version, not of an alias.")
-    return desk.catalogue.version(ref)
+    version = desk.catalogue.version(ref)
+    if version.image is not None:
+        raise InvalidParameterValue("Runtime management is not supported for functions with packageType Image.")
+    return version
 
 
 def _pinned(desk: Desk, version: FunctionVersion, arn: str) -> FunctionVersion:

@@ -13,10 +13,8 @@ from paddock.model.errors import NotYet
 
 # Empty values (and these) mean "as AWS does by default", which is what Paddock does.
 AS_BY_DEFAULT: Mapping[str, tuple[Any, ...]] = {
-    "PackageType": ("Zip",),
     "TracingConfig": ({"Mode": "PassThrough"},),
     "SourceKMSKeyArn": (),
-    "ImageConfig": (),
     "MetricsConfig": (),
     "ProvisionedPollerConfig": (),
 }

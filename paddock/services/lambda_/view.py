@@ -5,7 +5,6 @@ What a minimal function looks like is a recorded response (spec 01 §4).
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -23,8 +22,9 @@ from paddock.model.function import (
     UpdateStatus,
     VpcConfig,
 )
+from paddock.model.image import IMAGE_RUNTIME
 from paddock.model.tenancy import PER_TENANT
-from paddock.services.lambda_ import snap_start
+from paddock.services.lambda_ import images, snap_start
 
 Members = dict[str, Any]
 
@@ -40,7 +40,7 @@ def change_of(
     ephemeral = params.get("EphemeralStorage")
     dead_letters = params.get("DeadLetterConfig")
     return Change(
-        runtime=params.get("Runtime"),
+        runtime=IMAGE_RUNTIME if params.get("PackageType") == "Image" else params.get("Runtime"),
         handler=params.get("Handler"),
         role=params.get("Role"),
         description=params.get("Description"),
@@ -55,6 +55,7 @@ def change_of(
         file_systems=file_systems,
         kms_key_arn=params.get("KMSKeyArn"),
         snap_start=snap_start.wanted(params),
+        image_config=images.config_of(params),
     )
 
 
@@ -79,19 +80,18 @@ def listed(version: FunctionVersion, arn: str) -> Members:
     members: Members = {
         "FunctionName": version.name,
         "FunctionArn": arn,
-        "Runtime": version.runtime,
+        **({"Runtime": version.runtime, "Handler": version.handler} if version.image is None else {}),
         "Role": version.role,
-        "Handler": version.handler,
         "CodeSize": version.code.size_bytes,
         "Description": version.description,
         "Timeout": version.timeout_s,
         "MemorySize": version.memory_mb,
         "LastModified": timestamp(version.last_modified),
-        "CodeSha256": base64.b64encode(bytes.fromhex(version.code.digest)).decode(),
+        "CodeSha256": version.code_sha256,
         "Version": version.version,
         "TracingConfig": {"Mode": "PassThrough"},
         "RevisionId": version.revision_id,
-        "PackageType": "Zip",
+        "PackageType": "Zip" if version.image is None else "Image",
         "Architectures": [version.architecture],
         "EphemeralStorage": {"Size": version.ephemeral_mb},
         "SnapStart": {
@@ -121,7 +121,7 @@ def listed(version: FunctionVersion, arn: str) -> Members:
         members["TenancyConfig"] = {"TenantIsolationMode": PER_TENANT}
     if version.layers:
         members["Layers"] = [_layer(layer) for layer in version.layers]
-    return {**members, **_signer(version.code)}
+    return {**members, **_signer(version.code), **images.config_shown(version)}
 
 
 def _layer(layer: LayerUse) -> Members:
@@ -161,7 +161,7 @@ def function(found: Function, version: FunctionVersion, arn: str, location: str)
     """GetFunction's output. version: the one asked for."""
     members: Members = {
         "Configuration": configuration(version, arn),
-        "Code": {"RepositoryType": "S3", "Location": location},
+        "Code": images.code_shown(version.image) or {"RepositoryType": "S3", "Location": location},
     }
     if found.tags:
         members["Tags"] = dict(found.tags)

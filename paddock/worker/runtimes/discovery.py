@@ -117,7 +117,7 @@ class Runtime:
     @property
     def version_label(self) -> str:
         """What INIT_START names: the true version of what runs, e.g. python:3.12.1 or provided:al2023."""
-        return f"{self.family.family}:{self.version}"
+        return f"{self.family.family}:{self.version}".removesuffix(":")
 
     @property
     def version(self) -> str:

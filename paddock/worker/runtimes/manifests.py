@@ -21,6 +21,7 @@ class Family:
 
     packages: top-level files and folders of Paddock's own environment that functions find in /var/runtime.
     debian: version -> the release of Debian and the packages that it can be added from. advice: for the others.
+    code: where a function's code is mounted: "task" for /var/task, "root" where it is everything the function sees.
     """
 
     family: str
@@ -31,6 +32,7 @@ class Family:
     packages: tuple[str, ...]
     advice: str = ""
     debian: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    code: str = "task"
 
     @property
     def runtimes(self) -> tuple[str, ...]:

@@ -383,6 +383,7 @@ class Jailer:
                 "api_port": self._port,
                 "processes_max": self._settings.processes_max,
                 "bootstrap": runtime.family.bootstrap,
+                "code": runtime.family.code,
                 "source": source,
                 "file_systems": {
                     one["arn"]: [one["directory"], one["access"] == "write"] for one in self._settings.file_systems

@@ -40,6 +40,7 @@ AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
@@ -125,11 +126,14 @@ def open_tree_clone(directory_fd: int, path: str, recursive: bool = False) -> in
     return _syscall("open_tree", SYS_OPEN_TREE, directory_fd, ctypes.c_char_p(path.encode()), flags)
 
 
-def open_beneath(directory_fd: int, path: str) -> int:
-    """An O_PATH descriptor of the directory `path` below `directory_fd`; OSError when a symbolic link is on the way."""
+def open_beneath(directory_fd: int, path: str, directory: bool = True) -> int:
+    """An O_PATH descriptor of the directory `path` below `directory_fd`; OSError when a symbolic link is on the way.
+
+    directory: False for what may be a file.
+    """
     how = struct.pack(
         "=QQQ",
-        os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+        os.O_PATH | (os.O_DIRECTORY if directory else 0) | os.O_NOFOLLOW | os.O_CLOEXEC,
         0,
         RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     )
@@ -172,6 +176,13 @@ def move_mount(mount_fd: int, target: str) -> None:
         ctypes.c_char_p(target.encode()),
         MOVE_MOUNT_F_EMPTY_PATH,
     )
+
+
+def move_mount_onto(mount_fd: int, place_fd: int) -> None:
+    """As move_mount, at the file or directory that is open as `place_fd`."""
+    empty = ctypes.c_char_p(b"")
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    _syscall("move_mount", SYS_MOVE_MOUNT, mount_fd, empty, place_fd, empty, flags)
 
 
 def bind(source: str, target: str, read_only: bool = True, devices: bool = False, recursive: bool = False) -> None:

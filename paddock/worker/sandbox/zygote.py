@@ -31,7 +31,7 @@ import socket
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from paddock.worker.sandbox import cell, egress, file_systems, linux, userland
+from paddock.worker.sandbox import cell, egress, file_systems, linux, roots, userland
 from paddock.worker.sandbox.cgroup import Group, Hierarchy
 
 SERVER_FD = 3
@@ -75,6 +75,7 @@ def _whole(message: Dict[str, Any], name: str, least: int, most: int) -> int:
 class Zygote:
     """settings: parent_group, uid_first, rootless, code_root, seccomp (hex), api_port, processes_max, runtime, egress.
 
+    code: "root" where the code is an image, which becomes its environments' root, else "task".
     file_systems: for file_systems.detached. egress: for egress.Plugs, or None where environments have no way out."""
 
     def __init__(self, server: socket.socket, settings: Dict[str, Any], runtime: cell.Runtime) -> None:
@@ -286,11 +287,13 @@ class Zygote:
                 linux.mount_setattr(tree, "", locked)
             linux.setns(mounts, linux.CLONE_NEWNS)
             try:
+                size = f"mode=1777,size={tmp_mb}m,nr_inodes=131072"
+                linux.mount("tmp", "/tmp", "tmpfs", linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV, size)
+                if self._settings["code"] == "root":
+                    roots.enter(own.pop(userland.TASK))
                 for place, tree in own.items():
                     linux.move_mount(tree, place)
                 file_systems.attach(trees)
-                size = f"mode=1777,size={tmp_mb}m,nr_inodes=131072"
-                linux.mount("tmp", "/tmp", "tmpfs", linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV, size)
             finally:
                 linux.setns(self._own_mounts, linux.CLONE_NEWNS)
         finally:

@@ -34,6 +34,7 @@ from paddock.model.errors import (
     ServiceError,
     TooManyRequests,
 )
+from paddock.model.image import ContainerImage, absent
 from paddock.model.invocation import InvocationResult
 from paddock.services.lambda_ import SERVICE, Desk
 from paddock.services.service import Call, Reply, operations_of
@@ -79,6 +80,19 @@ class NoObjects:
         raise ClientError("None here", code="NoSuchBucket", status=404)
 
 
+class NoImages:
+    """interfaces.Images without a single one."""
+
+    async def resolve(self, uri: str, architecture: str) -> ContainerImage:
+        raise absent(uri)
+
+    async def fetch(self, image: ContainerImage) -> None:
+        raise AssertionError("nothing was resolved")
+
+    async def layer(self, digest: str) -> Path:
+        raise FileNotFoundError(digest)
+
+
 class Client:
     """Calls operations on a world."""
 
@@ -117,6 +131,7 @@ class Client:
             keys=world.keys,
             mappings=world.mappings,
             objects=NoObjects(),
+            images=NoImages(),
             clock=world.clock,
             ids=world.ids,
             quotas=world.quotas,
@@ -248,11 +263,9 @@ DEFAULTS: dict[str, Any] = {
     "ImageConfig": {},
 }
 REFUSED: dict[str, Any] = {
-    "PackageType": "Image",
     "Architectures": ["arm64"],
     "TracingConfig": {"Mode": "Active"},
     "PublishTo": "LATEST_PUBLISHED",
-    "ImageConfig": {"Command": ["x"]},
     "DurableConfig": {"ExecutionTimeout": 10},
     "AcceleratorConfig": {"AcceleratorMemorySize": 1},
 }
@@ -296,10 +309,36 @@ def test_every_input_member_is_honoured_or_refused(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+IMAGE = {"FunctionName": "f", "Role": ROLE, "PackageType": "Image", "Code": {"ImageUri": "there/is:none"}}
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        (IMAGE, "Source image there/is:none does not exist. Provide a valid source image."),
+        ({**IMAGE, "Code": {"ZipFile": b"x"}}, "provide ImageUri when creating a function with packageType Image"),
+        ({**IMAGE, "Code": {}}, "provide ImageUri when creating a function with packageType Image"),
+        ({**IMAGE, "Code": {"ImageUri": "i", "S3Key": "k"}}, "do not provide other FunctionCode parameters"),
+        ({**IMAGE, "Runtime": "python3.12"}, "handler or runtime or layer"),
+        ({**IMAGE, "Handler": "f.h"}, "handler or runtime or layer"),
+        ({**IMAGE, "Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:l:1"]}, "handler or runtime or layer"),
+        ({**IMAGE, "CodeSigningConfigArn": "arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-" + 17 * "0"},
+         "Code signing is not supported"),
+        ({**MINIMAL, "Code": {"ImageUri": "i"}}, "provide ImageUri when creating a function with packageType Zip"),
+        ({**MINIMAL, "ImageConfig": {"Command": ["x"]}}, "provide ImageConfig when the package type is Zip"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_an_image(tmp_path: Path, params: dict[str, Any], why: str) -> None:
+    async def story(client: Client) -> None:
+        assert why in await refusal(client("CreateFunction", **params), InvalidParameterValue)
+        assert (await client("ListFunctions")).json == {"Functions": []}
+
+    tell(tmp_path, story)
+
+
 def test_other_sources_of_code(tmp_path: Path) -> None:
     async def story(client: Client) -> None:
         image = {"ImageUri": "i"}
-        assert "Code.ImageUri" in await refusal(client("CreateFunction", **{**MINIMAL, "Code": image}), NotYet)
         bucket = {"S3Bucket": "bucket", "S3Key": "k"}
         for source, why in (
             (bucket, "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: None here"),
@@ -312,6 +351,11 @@ def test_other_sources_of_code(tmp_path: Path) -> None:
             answer = client("CreateFunction", **{**MINIMAL, "Code": source})
             assert await refusal(answer, InvalidParameterValue) == why
         await client.created()
+        command = {"ImageConfig": {"Command": ["x"]}}
+        answer = client("UpdateFunctionConfiguration", FunctionName="f", **command)
+        assert await refusal(answer, InvalidParameterValue) == (
+            "Please don't provide ImageConfig when the package type is Zip."
+        )
         assert await refusal(client("UpdateFunctionCode", FunctionName="f", **image), InvalidParameterValue) == (
             "Please don't provide ImageUri when updating a function with packageType Zip."
         )
