@@ -33,6 +33,7 @@ from paddock.interfaces import Ids
 
 DIRECTORY = Path(__file__).with_name("events")
 NAMES_SHOWN_MAX = 12
+_NUMBERS = ("now_s", "now_ms")
 _PLACE = re.compile(r"\$\{([a-z0-9_]+)(?::([^}]*))?(?:\|([a-z]+))?\}")
 
 
@@ -125,8 +126,16 @@ def put(event: Any, place: str, text: str, parameters: Mapping[str, Any] | None 
     else:
         before = _entered(at, steps[-1], place, parameters)
         encoded = _encoding(before)
-        new = _value(text, before[encoded] if encoded else before)
+        new = _value(text, _meant(before[encoded] if encoded else before, parameters or {}))
         at[int(steps[-1]) if isinstance(at, list) else steps[-1]] = {encoded: new} if encoded else new
+
+
+def _meant(before: Any, parameters: Mapping[str, Any]) -> Any:
+    """What stands there, or what the placeholder there will become."""
+    whole = _PLACE.fullmatch(before) if isinstance(before, str) else None
+    if whole is None or whole[3] == "text":
+        return before
+    return parameters.get(whole[1], 0 if whole[1] in _NUMBERS else before)
 
 
 def _encoding(value: Any) -> str:

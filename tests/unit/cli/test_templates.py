@@ -97,6 +97,8 @@ def test_a_place_in_the_event() -> None:
     assert event("kinesis", "Records.0.kinesis.data=raw")["Records"][0]["kinesis"]["data"] == "cmF3"
     assert event("codepipeline", r"CodePipeline\.job.id=7")["CodePipeline.job"]["id"] == "7"
     assert event("hello", 'name="quoted"') == {"name": "quoted"}
+    assert event("s3-put", "Records.0.s3.object.size=5")["Records"][0]["s3"]["object"]["size"] == 5
+    assert event("sqs", "Records.0.attributes.SentTimestamp=5")["Records"][0]["attributes"]["SentTimestamp"] == "5"
     assert event("hello", "name=7") == {"name": "7"}
     assert event("eventbridge", "resources.0=arn:x")["resources"] == ["arn:x"]
 
