@@ -59,16 +59,17 @@ def listed(server: RunningServer) -> dict[str, Any]:
 
 
 def zygotes(server: RunningServer) -> list[int]:
-    """The jailer's children but for the server and what passes on DNS questions."""
-    return [pid for pid in children(server.pid) if pid != server.server_pid and not passes_names_on(pid)]
+    """The jailer's children but for the server, the sweeper and what passes on DNS questions."""
+    others = {"paddock-names\n", "paddock-sweeper\n"}
+    return [pid for pid in children(server.pid) if pid != server.server_pid and name_of(pid) not in others]
 
 
-def passes_names_on(pid: int) -> bool:
-    """Whether it is what passes on DNS questions."""
+def name_of(pid: int) -> str:
+    """The process's name; "" when it has just ended."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text() == "paddock-names\n"
+        return Path(f"/proc/{pid}/comm").read_text()
     except FileNotFoundError:
-        return False  # it has just ended
+        return ""
 
 
 def invoke_quietly(server: RunningServer, name: str, event: object) -> None:
@@ -302,11 +303,28 @@ def test_a_killed_jailer_takes_everything_with_it(own: RunningServer) -> None:
         before = traces(own)
         os.kill(own.pid, signal.SIGKILL)
         until(lambda: not before.left())
+    assert own.groups() == []
     own.stop()
     own.start()
     assert own.invoke("busy", 0)[0] == "slept"
     own.stop()
     assert own.groups() == []
+
+
+def test_the_frozen_environments_of_a_killed_jailer_end_with_it(tmp_path: Path) -> None:
+    """On cgroup v1 what is frozen cannot die, and who could thaw it is dead: the sweeper has waited for that."""
+    needs_root("to have control groups to freeze")
+    server = RunningServer(tmp_path, freeze_after_idle_ms=0).start()
+    server.create("fine", TOOLBOX)
+    server.invoke("fine", {"do": "pass"})
+    frozen = [path for group in server.groups() for path in group.glob("*/freezer.state")]
+    until(lambda: not frozen or any(path.read_text() == "FROZEN\n" for path in frozen))
+    before = traces(server)
+    server.kill_jailer()
+    until(lambda: not before.left())
+    assert server.groups() == []
+    with server:
+        assert server.invoke("fine", {"do": "return 1"})[0] == 1
 
 
 def test_a_killed_zygote_is_replaced(own: RunningServer) -> None:

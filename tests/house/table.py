@@ -97,6 +97,9 @@ MAY_CALL: Mapping[tuple[str, str], str] = {
         "os.environ",
     ): "cleans it for the server and the zygotes, reads no setting from it",
     ("paddock/worker/sandbox/jailer.py", "time.monotonic"): _OWN_PROCESS,
+    ("paddock/worker/sandbox/jailer.py", "time.sleep"): _OWN_PROCESS,
+    ("paddock/worker/sandbox/sweeper.py", "time.monotonic"): _OWN_PROCESS,
+    ("paddock/worker/sandbox/sweeper.py", "time.sleep"): _OWN_PROCESS,
     (
         "paddock/worker/sandbox/zygote.py",
         "importlib.import_module",
@@ -129,6 +132,7 @@ MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {
     ("paddock/worker/sandbox/cell.py", "_start"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_names"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_server"): _CHILD,
+    ("paddock/worker/sandbox/jailer.py", "_start_sweeper"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_zygote"): _CHILD,
     ("paddock/worker/sandbox/zygote.py", "_child"): _CHILD,
 }

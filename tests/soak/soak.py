@@ -3,7 +3,9 @@
 Every answer is checked against all that it may be: the right function's, of a generation of code that was possible at
 some moment between question and answer, to this very event; or the failure that was asked for; or the end of an
 environment, at most as many as were killed; or, while a function is deleted and made again, that it is not there.
-An answer of class 500 may come only to what was under way while a zygote was killed, and is counted.
+An answer of class 500 may come only to what was under way while a zygote, the jailer or the server was killed, and is
+counted; so is a connection that ended then. Silence is a fault at any time. So is any process, namespace, mount or
+control group that the killed jailer or server has left, before the next one starts on the same data.
 """
 
 from __future__ import annotations
@@ -15,20 +17,26 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.soak.client import Connection, NoAnswer
+from tests.soak.client import Connection, NoAnswer, Silence
 from tests.soak.functions import SLEEPER, Kind, kinds
 from tests.soak.kernel import Holdings, children_of, holdings, kill, rss_kb, zygotes_of
 from tests.support.server import ROLE, RunningServer
+from tests.support.traces import Traces, mounts_of, traces
 
 CLIENTS = 16
 BURST = 32
 SETTINGS = {"environment_idle_timeout_s": 1, "keep_alive": "fixed", "concurrency_limit": BURST}
 INVOCATIONS_PER_ACTION = 20
 DECK = ("runtime",) * 8 + ("init",) * 6 + ("zygote",) + ("update",) * 3 + ("recreate",) * 2
+WHOLE = ("jailer", "server")
+INVOCATIONS_PER_WHOLE = 400
+"""One of them is killed, in turn, that often, and only in the first half: the other half shows what one server gathers
+in a long life."""
+GONE_S = 45.0
 FUNCTIONS = "/2015-03-31/functions"
 SETTLE_S = 30.0
 SAME_READINGS = 10
@@ -53,6 +61,7 @@ class Book:
     states: list[int | None] = field(default_factory=list)
     settled: int = 0
     is_changing: bool = False
+    outages: int = 0  # that there had been when its change began
 
     def settle(self) -> None:
         self.settled = len(self.states) - 1
@@ -93,9 +102,14 @@ class Soak:
         self._books: list[Book] = []
         self._generation = 0
         self._begun = 0
-        self._zygote_kills_begun = 0
-        self._zygote_kills_over = 0
+        self._ends_begun = 0  # of a zygote, or of all
+        self._ends_over = 0
+        self._outages = 0
+        self._up = asyncio.Event()
+        self._up.set()
         self._deck: list[str] = []
+        times = max(len(WHOLE), size.invocations // 2 // INVOCATIONS_PER_WHOLE * 2)
+        self._whole = {n * size.invocations // (2 * times + 2): WHOLE[n % len(WHOLE)] for n in range(1, times + 1)}
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: list[Connection] = []
         self._control = self._connection()
@@ -111,7 +125,7 @@ class Soak:
         return self.report
 
     def _connection(self) -> Connection:
-        made = Connection(self._server.endpoint)
+        made = Connection(lambda: self._server.endpoint)
         self._connections.append(made)
         return made
 
@@ -173,7 +187,7 @@ class Soak:
     ) -> None:
         """Make it so and wait until it is; again when a zygote's end came between."""
         for _ in range(5):
-            over = self._zygote_kills_over
+            over = self._ends_over
             self._generation += 1
             book.states.append(self._generation)
             method, path, given = content(self._generation)
@@ -183,7 +197,7 @@ class Soak:
                 book.settle()
                 return
             self.report.actions["changes that failed"] += 1
-            if self._zygote_kills_begun == over:
+            if self._ends_begun == over:
                 self.report.faults.append(f"{method} {path}: {state}")
             if method == "POST":
                 await connection.ask("DELETE", f"{FUNCTIONS}/{book.name}")
@@ -205,7 +219,7 @@ class Soak:
     async def _recreate(self, book: Book, connection: Connection) -> None:
         book.states.append(None)
         status, _, body = await connection.ask("DELETE", f"{FUNCTIONS}/{book.name}")
-        if status != 204:
+        if status != 204 and not (status == 404 and self._outages > book.outages):
             self.report.faults.append(f"delete of {book.name}: {status} {body!r}")
         book.settle()
         await self._create(book, connection)
@@ -216,31 +230,48 @@ class Soak:
         chance = random.Random(self._chance.random())
         connection = self._connection()
         while self._begun < self._size.invocations:
+            await self._up.wait()
             self._begun += 1
             number = self._begun
-            if number == self._size.invocations // 2:
+            if self._is_second_half and not self.report.rss_halfway_kb:
                 self.report.rss_halfway_kb = rss_kb(self._server.server_pid)
             book = chance.choice(self._books)
             await self._invoke(connection, book, f"{serial}-{number}", chance.random() < book.kind.fails)
+            if number in self._whole:
+                self._begin(self._kill_whole(self._whole[number]))
             if chance.random() < 1 / INVOCATIONS_PER_ACTION:
-                task = asyncio.create_task(self._act_quietly())
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._begin(self._act_quietly())
         connection.close()
 
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if (error := task.exception()) is not None:
+            self.report.faults.append(f"{task.get_coro()}: {error!r}")
+
+    @property
+    def _is_second_half(self) -> bool:
+        return self._begun >= self._size.invocations // 2
+
     async def _invoke(self, connection: Connection, book: Book, token: str, fail: bool) -> None:
-        first, over = book.settled, self._zygote_kills_over
+        first, over, outages = book.settled, self._ends_over, self._outages
         event = json.dumps({"token": token, "fail": fail}).encode()
         try:
             status, headers, body = await connection.ask("POST", f"{FUNCTIONS}/{book.name}/invocations", event)
         except NoAnswer as error:
-            self.report.outcomes["none"] += 1
-            self.report.faults.append(f"no answer: {error}")
+            is_told = self._outages > outages and not isinstance(error, Silence)
+            self.report.outcomes["cut off" if is_told else "none"] += 1
+            if not is_told:
+                self.report.faults.append(f"no answer: {error}")
             return
         possible = book.states[first:]
         outcome = self._outcome(book, token, fail, possible, status, headers, body)
-        if outcome == "5xx" and self._zygote_kills_begun == over:
-            self.report.faults.append(f"{book.name} without a zygote's end: {status} {body!r}")
+        if outcome == "5xx" and self._ends_begun == over:
+            self.report.faults.append(f"{book.name} without an end of anything: {status} {body!r}")
         self.report.outcomes[outcome] += 1
         if outcome == "wrong":
             found = f"{status} {headers.get('x-amz-function-error', '')} {body[:300]!r}"
@@ -297,10 +328,10 @@ class Soak:
         if not free:
             return
         book = self._chance.choice(free)
-        book.is_changing = True
+        book.is_changing, book.outages = True, self._outages
         connection = self._connection()
         try:
-            await change(book, connection)
+            await self._through(lambda: change(book, connection))
             self.report.actions[action] += 1
         except NoAnswer as error:
             self.report.faults.append(f"no answer to {action}: {error}")
@@ -322,16 +353,52 @@ class Soak:
         if not living:
             return
         zygote = self._chance.choice(living)
-        self._zygote_kills_begun += 1
+        self._ends_begun += 1
         if kill(zygote, self._server.pid):
             self.report.actions["kill of zygote"] += 1
         while zygote in children_of(self._server.pid):
             await asyncio.sleep(0.005)
         connection = self._connection()
         for _ in range(2):
-            await connection.ask("GET", "/health")
+            await self._through(lambda: connection.ask("GET", "/health"))
         connection.close()
-        self._zygote_kills_over += 1
+        self._ends_over += 1
+
+    async def _kill_whole(self, which: str) -> None:
+        """kill -9 of the jailer or of the server: all the rest ends with it. Then a new Paddock on the same data."""
+        self._up.clear()
+        self._ends_begun += 1
+        self._outages += 1
+        try:
+            before = await asyncio.to_thread(traces, self._server)
+            await asyncio.to_thread(self._server.kill_jailer if which == "jailer" else self._server.kill)
+            self.report.actions[f"kill of {which}"] += 1
+            await self._nothing_left(before, which)
+            await asyncio.to_thread(self._server.start)
+            self._ends_over += 1
+        finally:
+            self._up.set()
+
+    async def _nothing_left(self, before: Traces, which: str) -> None:
+        def left() -> list[str]:
+            mounts = mounts_of(self._server.data_dir)
+            return [*before.left(), *mounts, *(f"control group {path}" for path in self._server.groups())]
+
+        deadline = time.monotonic() + GONE_S
+        while (found := await asyncio.to_thread(left)) and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        self.report.faults += [f"left of a killed {which}: {what}" for what in found]
+
+    async def _through(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """What comes of it; done again when the server was killed meanwhile and a new one is there."""
+        while True:
+            await self._up.wait()
+            outages = self._outages
+            try:
+                return await work()
+            except NoAnswer as error:
+                if self._outages == outages or isinstance(error, Silence):
+                    raise
 
     # -- afterwards
 
@@ -386,13 +453,16 @@ class Soak:
             if _lasting(after)[name] != value:
                 report.faults.append(f"{name}: {value} before, {_lasting(after)[name]} after")
         kills = report.actions["kill of runtime"] + report.actions["kill of init"]
-        if report.outcomes["killed"] > kills + CLIENTS * report.actions["kill of zygote"]:
+        ends = sum(report.actions[f"kill of {which}"] for which in ("zygote", *WHOLE))
+        if report.outcomes["killed"] > kills + CLIENTS * ends:
             report.faults.append("more events lost their environment than environments were killed")
         allowed_kb = 32 << 10
         if after.rss_kb > max(before.rss_kb, report.rss_halfway_kb) + allowed_kb:
             report.faults.append("the server's memory grows")
-        if self._zygote_kills_over != self._zygote_kills_begun:
-            report.faults.append("a killed zygote was never seen to end")
+        if report.outcomes["cut off"] > CLIENTS * self._outages:
+            report.faults.append("more answers were cut off than were under way")
+        if self._ends_over != self._ends_begun:
+            report.faults.append("what was killed was never seen to end")
 
 
 def _lasting(found: Holdings) -> dict[str, int]:

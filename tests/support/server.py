@@ -97,6 +97,12 @@ class RunningServer:
         os.kill(self.server_pid, signal.SIGKILL)
         return self._process.wait(60)
 
+    def kill_jailer(self) -> None:
+        """kill -9 of `paddock up` itself."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(60)
+
     def __enter__(self) -> RunningServer:
         return self.start()
 
@@ -159,9 +165,14 @@ class RunningServer:
 
 
 def children(pid: int) -> list[int]:
-    """Living child processes of `pid`."""
-    text = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout
-    return [int(word) for word in text.split()]
+    """Living child processes of `pid`; none when there is no such process."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(word) for word in path.read_text().split()]
+        except OSError:
+            continue  # that thread has just ended
+    return found
 
 
 def default_runtime() -> str:

@@ -76,4 +76,11 @@ def _descendants(pid: int) -> set[int]:
 
 def _in_groups(server: RunningServer) -> set[int]:
     files = [file for group in server.groups() for file in group.rglob("cgroup.procs")]
-    return {int(word) for file in files for word in file.read_text().split()}
+    return {int(word) for file in files for word in _text(file).split()}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""  # that group has gone meanwhile

@@ -5,8 +5,9 @@
       `-- zygote    one per runtime in use: forks environments
 
 It binds the listening socket, starts the server without privilege, starts a zygote whenever the server asks for one
-by name, hands the connected sockets over, and cleans up. Everything it starts dies with it (PR_SET_PDEATHSIG), and
-the groups of a Paddock that was killed are swept at the next start. The server can ask for exactly one thing:
+by name, hands the connected sockets over, and cleans up. Everything it starts dies with it (PR_SET_PDEATHSIG), but
+for the sweeper, which clears up after a jailer that was killed (sweeper.py); what both of them could not is swept at
+the next start. The server can ask for exactly one thing:
 {"do": "zygote", "runtime": name}, with a name from the list made before it was started.
 """
 
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from paddock.worker.runtimes import choose, discovery, packages, store
-from paddock.worker.sandbox import cgroup, linux, names, seccomp, uids, userland, veil, zygote
+from paddock.worker.sandbox import cgroup, linux, names, seccomp, sweeper, uids, userland, veil, zygote
 from paddock.worker.sandbox.gateway import Gateway
 
 SOURCE = Path(__file__).parents[3]
@@ -41,6 +42,7 @@ _UIDS_PER_ZYGOTE = 20_000
 _STOP_PATIENCE_S = 35.0
 _OPEN_FILES = 65536
 _LOOK_MS = 100
+_LOCK_PATIENCE_S = 5.0
 
 
 class CannotStart(RuntimeError):
@@ -134,6 +136,8 @@ class Jailer:
         self._uid_locks: list[int] = []
         self._server = 0
         self._names = 0
+        self._sweeper = 0
+        self._sweeper_pipe = -1
         self._gateway: Gateway | None = None
         self._no_egress = ""  # why there is none
 
@@ -142,6 +146,7 @@ class Jailer:
         lock = self._directories(data)
         hierarchy = cgroup.find()
         cgroup.sweep(hierarchy, self._settings.name)
+        self._start_sweeper(hierarchy)
         self._claim_uids()
         listener = listen(self._settings.host, self._settings.port)
         self._port: int = listener.getsockname()[1]
@@ -157,7 +162,7 @@ class Jailer:
         try:
             return self._serve(ours)
         finally:
-            self._end_zygotes()
+            self._end_others()
             cgroup.sweep(hierarchy, self._settings.name)
             os.close(lock)
 
@@ -171,11 +176,31 @@ class Jailer:
             lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise CannotStart(f"cannot use the data directory {data}: {error.strerror}") from error
+        deadline = time.monotonic() + _LOCK_PATIENCE_S  # of one that was killed, the sweeper has it for a moment
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise CannotStart(f"another Paddock is running on {data}") from error
+            time.sleep(_LOOK_MS / 1000)
+
+    def _start_sweeper(self, hierarchy: cgroup.Hierarchy) -> None:
+        """Before anything else is open, so that it holds nothing; without groups there is nothing to sweep."""
+        if not hierarchy.version:
+            return
+        theirs, self._sweeper_pipe = os.pipe2(os.O_CLOEXEC)
+        self._sweeper = os.fork()
+        if self._sweeper:
+            os.close(theirs)
+            return
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CannotStart(f"another Paddock is running on {data}") from error
-        return lock
+            sweeper.become(theirs, Path(self._settings.data_dir, "lock"), hierarchy, self._settings.name)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
 
     def _open_gateway(self) -> None:
         """The way out, if it is wanted. Where it cannot be made, `egress` is an error and `auto` does without."""
@@ -416,8 +441,8 @@ class Jailer:
         }
         os.execve(interpreter.inside, [interpreter.inside, "-I", "-S", "-B", "-c", boot], environment)
 
-    def _end_zygotes(self) -> None:
-        for pid in [*self._zygotes, *([self._names] if self._names else [])]:
+    def _end_others(self) -> None:
+        for pid in filter(None, [*self._zygotes, self._names, self._sweeper]):
             try:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
