@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from paddock.worker.runtimes import choose, packages
 from tests.support import clients
+from tests.support.runtimes import newest
 from tests.support.server import ROLE, RunningServer, zipped
 
 # Building a client takes minutes where nothing is cached yet.
@@ -51,13 +51,6 @@ LANGUAGES = {
     "aws-lambda-go": Language("provided", "bootstrap", clients.golang, "errorString", "string"),
     "lambda_runtime": Language("provided", "bootstrap", clients.rust, "", ""),
 }
-
-
-def newest(family: str) -> str:
-    """The newest runtime of a family that can start here, or ""."""
-    found = choose.runtimes()
-    here = [r.name for r in found if r.family.family == family and r.interpreter and not packages.available(r)]
-    return here[-1] if here else ""
 
 
 @pytest.fixture(scope="module")

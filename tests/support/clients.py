@@ -6,6 +6,7 @@ A builder returns the files of the package, or raises Missing with the reason wh
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -161,16 +162,31 @@ def golang() -> Files:
     return _built("go", build)
 
 
+def _cargo(source: Path, program: str, output: Path) -> None:
+    lock = source / "Cargo.lock"  # kept without addresses; Cargo wants to read where each pinned crate is from
+    lock.write_text(lock.read_text().replace("checksum = ", f'source = "{CRATES}"\nchecksum = '))
+    _run(["cargo", "build", "--locked"], source, CARGO_TARGET_DIR=str(source / "target"))
+    shutil.copy(source / "target/debug" / program, output)
+
+
 def rust() -> Files:
+    _need("cargo")
+    return _built("rust", lambda source, output: _cargo(source, "bootstrap", output))
+
+
+def web_adapter() -> Files:
+    """A layer, as AWS publishes it: the adapter as an extension, and its wrapper for managed runtimes."""
     _need("cargo")
 
     def build(source: Path, output: Path) -> None:
-        lock = source / "Cargo.lock"  # kept without addresses; Cargo wants to read where each pinned crate is from
-        lock.write_text(lock.read_text().replace("checksum = ", f'source = "{CRATES}"\nchecksum = '))
-        _run(["cargo", "build", "--locked"], source, CARGO_TARGET_DIR=str(source / "target"))
-        shutil.copy(source / "target/debug/bootstrap", output)
+        (output / "extensions").mkdir()
+        _cargo(source, "lambda-adapter", output / "extensions")
+        asked = ["cargo", "metadata", "--locked", "--format-version", "1"]
+        found = json.loads(subprocess.run(asked, cwd=source, check=True, capture_output=True).stdout)
+        (crate,) = [one for one in found["packages"] if one["name"] == "lambda_web_adapter"]
+        shutil.copy(Path(crate["manifest_path"]).parent / "layer" / "bootstrap", output)
 
-    return _built("rust", build)
+    return _built("web_adapter", build)
 
 
 def java() -> Files:

@@ -35,6 +35,7 @@ import time
 import types
 from typing import Any, Dict, FrozenSet, Optional, Tuple
 
+from paddock.worker.runtimes import wrapper
 from paddock.worker.runtimes.python import carried, snapshot
 
 HEADER = struct.Struct("!IBxH")
@@ -46,6 +47,7 @@ BEGIN, CHUNK = ord("B"), ord("C")
 _CHUNK = 65536  # larger receive buffers cost an mmap each
 _CAUSE_BYTES_MAX = 60_000
 _REHEARSALS = 20
+_NO_SNAPSHOT = b"SnapStart with AWS_LAMBDA_EXEC_WRAPPER is not supported by Paddock yet"
 # Of its variables, what a restored environment must not have from the template.
 _FRESH = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_LAMBDA_LOG_STREAM_NAME")
 
@@ -296,6 +298,29 @@ def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
         raise RuntimeError(f"unexpected frame {kind}")
     settings = json.loads(body)
     limit_data(settings)
+    if settings["environment"].get(wrapper.EXEC_WRAPPER):
+        if baseline is not None:
+            channel.send(FAILED, json.dumps({"type": "Runtime.BeforeSnapshotError"}).encode(), _NO_SNAPSHOT)
+            os._exit(1)
+        os.chdir("/var/task")
+        command = [_python(), "/var/runtime/bootstrap.py"]
+        wrapper.become(command, settings["environment"], wrapper.CHANNEL_FD, wrapper.TELEMETRY_FD)
+    serve(channel, settings, telemetry_fd, baseline)
+
+
+def _python() -> str:
+    """This interpreter's own place, as a function sees it."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return next(path for path in (f"/var/lang/bin/{name}", f"/usr/bin/{name}") if os.access(path, os.X_OK))
+
+
+def serve(
+    channel: Channel,
+    settings: Dict[str, Any],
+    telemetry_fd: int,
+    baseline: Optional[FrozenSet[snapshot.Mapping]] = None,
+) -> None:
+    """Be the function that the settings name, for as long as there are events."""
     _interpreter(settings)
     os.environ["_LAMBDA_TELEMETRY_LOG_FD"] = str(telemetry_fd)
     if settings["environment"].get("AWS_LAMBDA_LOG_FORMAT") or settings["environment"].get("AWS_LAMBDA_LOG_LEVEL"):
