@@ -121,7 +121,7 @@ def test_java(server: RunningServer, name: str) -> None:
     wrapped(server, name, wrapper, files, Runtime=runtime, Handler="example.Functions")
     found, answer = server.invoke(name, {"do": "echo"})
     assert "FunctionError" not in answer, found
-    assert found["own"] == "by the wrapper"
+    assert found["env"]["OWN"] == "by the wrapper"
 
 
 def test_a_wrapper_may_choose_another_handler(server: RunningServer, name: str) -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,9 +73,12 @@ def _locked(name: str) -> Iterator[None]:
         yield
 
 
-def _built(name: str, build: Callable[[Path, Path], None], *also: str) -> Files:
-    """Let `build` fill a directory from a copy of the sources, unless it has been done. also: what else matters."""
-    sources = _files(SOURCES / name)
+def _built(name: str, build: Callable[[Path, Path], None], *also: str, patterns: Sequence[str] = ()) -> Files:
+    """Let `build` fill a directory from a copy of the sources, unless it has been done.
+
+    also: what else matters. patterns: which of the sources do; all of them, where there are none.
+    """
+    sources = _files(SOURCES / name, *patterns)
     digest = hashlib.sha256(repr((sorted(sources.items()), platform.machine(), also)).encode()).hexdigest()[:16]
     done = _cache() / f"{name}-{digest}"
     with _locked(name):
@@ -135,11 +138,11 @@ def node_client() -> Files:
                 shutil.copytree(client / part, target)
             else:
                 shutil.copy(client / part, target)
-        shutil.copy(source / "index.mjs", output)
         starter = "#!/bin/sh\nexec /usr/bin/node node_modules/aws-lambda-ric/bin/index.mjs index.handler\n"
         (output / "bootstrap").write_text(starter)
 
-    return _built("node", build, version)
+    # The function is no part of what is compiled, for minutes.
+    return {**_built("node", build, version, patterns=("package*.json",)), **node()}
 
 
 def probe() -> Files:

@@ -1,5 +1,6 @@
 """See ../README.md. Python 3.9 runs it, too."""
 
+import logging
 import os
 import sys
 import threading
@@ -12,6 +13,7 @@ if os.environ.get("AT_INIT") == "sleep":
 
 def handler(event, context):
     print("a line of the function", flush=True)
+    logging.getLogger().warning("a record")
     do = event["do"]
     if do in ("raise", "panic"):
         raise ValueError("boom")
@@ -27,13 +29,21 @@ def handler(event, context):
     if do == "read":
         with open(event["path"]) as file:
             return file.read()
+    left_ms = context.get_remaining_time_in_millis()
+    while context.get_remaining_time_in_millis() >= left_ms:
+        pass
     return {
         "event": event,
         "id": context.aws_request_id,
         "arn": context.invoked_function_arn,
-        "left_ms": context.get_remaining_time_in_millis(),
-        "own": os.environ.get("OWN"),
-        "memory": os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"],
-        "name": os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+        "left_ms": left_ms,
+        "later_ms": context.get_remaining_time_in_millis(),
+        "memory": context.memory_limit_in_mb,
+        "name": context.function_name,
+        "version": context.function_version,
+        "group": context.log_group_name,
+        "stream": context.log_stream_name,
+        "custom": context.client_context.custom if context.client_context else None,
+        "env": dict(os.environ),
         "runtime": sys.version,
     }
