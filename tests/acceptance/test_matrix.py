@@ -21,7 +21,6 @@ pytestmark = pytest.mark.timeout(900)
 
 INIT_TIMEOUT_S = 3
 TIMEOUT_S = 4
-LATE_S = 2
 CUSTOM = {"a": "b"}
 
 
@@ -122,7 +121,7 @@ class Slow:
 
     def __init__(self, functions: Functions) -> None:
         at_init = {"Environment": {"Variables": {"AT_INIT": "sleep"}}}
-        self.late = functions.make("late", Timeout=LATE_S)
+        self.late = functions.make("late")
         self.slow_init = functions.make("slow-init", Timeout=1, **at_init)
         self.filling = functions.make("fill", MemorySize=256, Timeout=20)
         with ThreadPoolExecutor() as pool:
@@ -220,8 +219,8 @@ def test_a_process_that_leaves(functions: Functions, plain: str) -> None:
 def test_an_event_that_takes_too_long(functions: Functions, slow: Slow) -> None:
     found, answer, log = slow.of(slow.late)
     assert answer["FunctionError"] == "Unhandled"
-    assert found["errorMessage"].endswith(f"Task timed out after {LATE_S}.00 seconds")
-    assert f"Duration: {LATE_S}000.00 ms" in log
+    assert found["errorMessage"].endswith(f"Task timed out after {TIMEOUT_S}.00 seconds")
+    assert f"Duration: {TIMEOUT_S}000.00 ms" in log
     assert functions.call(slow.late, "echo")[0]["event"] == {"do": "echo"}
 
 

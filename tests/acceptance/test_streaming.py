@@ -287,9 +287,8 @@ def test_one_byte_more_than_allowed_is_cut(server: RunningServer, custom: Stream
             end = event["InvokeComplete"]
     assert came == ALL_MB * MB
     assert end["ErrorCode"] == "Function.ResponseSizeTooLarge"
-    assert json.loads(end["ErrorDetails"])["errorMessage"].endswith(
-        f"maximum allowed payload size ({ALL_MB * MB} bytes)."
-    )
+    limit = f"maximum allowed payload size ({ALL_MB * MB} bytes)."
+    assert json.loads(end["ErrorDetails"])["errorMessage"].endswith(limit)
     assert resident_bytes(server.server_pid) - before < 24 * MB
     assert custom.told(plan(*say("well"))) == (b"well", {})
 

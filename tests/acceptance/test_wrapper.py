@@ -332,4 +332,4 @@ def test_nodejs_behind_the_adapter(server: RunningServer, adapter: str, name: st
     assert visitor("GET", "/none")[0] == 404
     assert visitor("GET", "/crash")[0] == 502
     # The adapter lives on, and answers for the server until its end has been noticed and all is started again.
-    until(lambda: visitor("GET", "/again")[0] == 200)
+    until(lambda: visitor("GET", "/again")[0] == 200, patience_s=120)
