@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from paddock.model.function import FunctionVersion
 from paddock.model.session import Credentials
 from paddock.worker.facts import RuntimeFacts
-from paddock.worker.runtimes.wrapper import EXEC_WRAPPER
+from paddock.worker.runtimes.wrapper import EXEC_WRAPPER, LIBRARY_PATH
 from paddock.worker.sandbox.cell import RUNTIME_ADDRESS, RUNTIME_PORT
 
 _RUNTIME_ONLY = frozenset(
@@ -50,9 +50,7 @@ def variables(
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-        "LD_LIBRARY_PATH": (
-            "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
-        ),
+        "LD_LIBRARY_PATH": LIBRARY_PATH,
         "AWS_ENDPOINT_URL": f"http://{RUNTIME_ADDRESS}:{endpoint_port}",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
     }

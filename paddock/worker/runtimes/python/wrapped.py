@@ -1,7 +1,8 @@
-"""/var/runtime/bootstrap.py: the managed Python runtime as a program, for functions with a wrapper (../wrapper.py).
+"""/var/runtime/bootstrap.py: the managed Python runtime as a program, for functions that need a process of their own.
 
-Without one the runtime is forked from a zygote that has all of this in its memory already. Here a new interpreter
-begins, with whatever variables and options the wrapper gave it, and takes up the channel that it has inherited.
+These are functions with a wrapper (../wrapper.py), with variables that are read when a process starts, and with shared
+libraries. Otherwise the runtime is forked from a zygote that has all of this in its memory already. Here a new
+interpreter begins, with whatever variables and options it is given, and takes up the channel that it has inherited.
 Standard library only; Python 3.9 on.
 """
 
