@@ -75,7 +75,8 @@ def _descendants(pid: int) -> set[int]:
 
 
 def _in_groups(server: RunningServer) -> set[int]:
-    files = [file for group in server.groups() for file in group.rglob("cgroup.procs")]
+    # os.walk does not mind that groups go while it walks, unlike Path.rglob.
+    files = [Path(top, "cgroup.procs") for group in server.groups() for top, _, _ in os.walk(group)]
     return {int(word) for file in files for word in _text(file).split()}
 
 

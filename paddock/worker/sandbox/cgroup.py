@@ -128,29 +128,33 @@ def make_parent(hierarchy: Hierarchy, name: str) -> Hierarchy:
 
 
 def sweep(hierarchy: Hierarchy, name: str, patience_s: float = 5.0) -> int:
-    """Kill whatever a dead Paddock of this name left and remove its groups. Returns how many groups went."""
+    """Kill whatever a dead Paddock of this name left and remove its groups. Returns how many groups went.
+
+    Raises OSError when nothing has gone for patience_s. All hierarchies are gone through again and again: on v1 a
+    process leaves none of them while it is frozen in one, and a server on its way out may freeze one once more.
+    """
     removed = 0
     tops = [os.path.join(base, name) for base in sorted(set(hierarchy.paths.values()))]
-    for top in tops:
-        # In every hierarchy before waiting in any: on v1 a process leaves none of them while it is frozen in one.
-        for directory, _, _ in os.walk(top):
+    deadline = time.monotonic() + patience_s
+    while True:
+        left = [directory for top in tops for directory, _, _ in os.walk(top, topdown=False)]
+        for directory in left:
             thaw_and_kill(directory)
-    for top in tops:
-        for directory, _, _ in os.walk(top, topdown=False):
-            deadline = time.monotonic() + patience_s
-            while True:
-                thaw_and_kill(directory)
-                try:
-                    os.rmdir(directory)
-                    removed += 1
-                    break
-                except FileNotFoundError:
-                    break
-                except OSError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.01)
-    return removed
+        refusal: Optional[OSError] = None
+        for directory in left:
+            try:
+                os.rmdir(directory)
+                removed += 1
+                deadline = time.monotonic() + patience_s
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                refusal = error
+        if refusal is None:
+            return removed
+        if time.monotonic() > deadline:
+            raise refusal
+        time.sleep(0.01)
 
 
 def clear(parent: Hierarchy, prefix: str) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from paddock.worker.sandbox import cgroup, linux
 
 _LOCK_PATIENCE_S = 2.0
+_PATIENCE_S = 60.0
 
 
 def become(jailer: int, lock: Path, hierarchy: cgroup.Hierarchy, name: str) -> None:
@@ -32,7 +33,7 @@ def become(jailer: int, lock: Path, hierarchy: cgroup.Hierarchy, name: str) -> N
     while os.read(3, 1):
         continue
     if _locked(lock):
-        cgroup.sweep(hierarchy, name)
+        cgroup.sweep(hierarchy, name, _PATIENCE_S)
 
 
 def _locked(path: Path) -> bool:
