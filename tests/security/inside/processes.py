@@ -90,7 +90,7 @@ def own_environment():
 
 def in_memory(needle):
     """Does the text (given reversed, so that asking does not plant it) stand anywhere in our memory?"""
-    wanted = needle[::-1].encode()
+    wanted = needle.encode()[::-1]  # in one step: a text turned around would lie about, freed but readable
     hits = 0
     with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
         for line in maps:
