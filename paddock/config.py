@@ -122,6 +122,13 @@ class Config:
         "ahead of an event that is expected; `fixed` keeps all for `environment_idle_timeout_s`.",
         Choice(("adaptive", "fixed")),
     )
+    snapshots: str = _setting(
+        "asked",
+        "Which Python functions start from snapshots: `asked` those with SnapStart; `published` every published "
+        "version that can; `all` `$LATEST`, too. One that is not asked for is taken after the first start, and done "
+        "without where it fails; docs/decisions/0021-snapshots.md.",
+        Choice(("asked", "published", "all")),
+    )
     keep_alive_s_max: int = _setting(
         14_400, "The longest that `adaptive` may come to, beyond `environment_idle_timeout_s`.", Whole(1, 86_400)
     )
@@ -224,12 +231,6 @@ class Config:
         "The limits of functions: `aws` are AWS's of today; `2019` those of then (128 to 3,008 MB in steps of 64, "
         "512 MB of /tmp, billing by 100 ms); `unlimited` only what the API's own model sets.",
         Choice(("aws", "2019", "unlimited")),
-    )
-    stream_bytes_per_s: int = _setting(
-        0,
-        "How fast a streamed response may leave after its first 6 MB, in bytes a second. AWS allows 2097152. 0 sets no "
-        "limit: it leaves as fast as its client reads.",
-        Whole(0, 1 << 40),
     )
     scaling_rate_per_10_s: int = _setting(
         1000,

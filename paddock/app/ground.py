@@ -115,11 +115,7 @@ async def _keys(home: Path, store: Store, clock: Clock, ids: Ids) -> Keys:
 
 
 def quotas_of(config: Config) -> Quotas:
-    return dataclasses.replace(
-        PROFILES[config.quotas],
-        concurrency_max=config.concurrency_limit,
-        streamed_bytes_per_s=config.stream_bytes_per_s,
-    )
+    return dataclasses.replace(PROFILES[config.quotas], concurrency_max=config.concurrency_limit)
 
 
 def _log_limits(config: Config) -> LogBookLimits:

@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from paddock.model.errors import InvalidParameterValue, NotYet, ValidationError
-from paddock.model.function import Function, FunctionVersion, LoggingConfig
+from paddock.model.function import (
+    SNAP_START_EPHEMERAL_MB_MAX,
+    SNAP_START_PYTHON_MIN,
+    Function,
+    FunctionVersion,
+    LoggingConfig,
+)
 from paddock.model.image import IMAGE_RUNTIME
 from paddock.model.quotas import Quotas
 
@@ -35,8 +41,6 @@ RESERVED_KEYS = frozenset(
     ]
 )
 
-SNAP_START_PYTHON_MIN = 12
-SNAP_START_EPHEMERAL_MB_MAX = 512
 
 _ENVIRONMENT = (
     "Lambda was unable to configure your environment variables because the environment variables you have provided "

@@ -22,6 +22,8 @@ from paddock.model.provisioned import ProvisionedConfig
 
 LATEST = "$LATEST"
 SNAP_START = "snap-start"
+SNAP_START_PYTHON_MIN = 12
+SNAP_START_EPHEMERAL_MB_MAX = 512
 
 
 class State(str, Enum):
@@ -122,6 +124,7 @@ class FunctionVersion:
     image: what it runs instead of a zip; its runtime is IMAGE_RUNTIME then. image_config: what it sets over that.
     tenant_isolation: each tenant has environments of its own. tenant_id: for whom it runs, at an invocation only.
     provisioned_for: the qualifier whose provisioned environments it may use, or is one of; at an invocation only.
+    by_snapshot: it starts from a snapshot though it was not asked to; of environments only.
     """
 
     account: str
@@ -150,6 +153,7 @@ class FunctionVersion:
     tenant_isolation: bool = False
     tenant_id: str = ""
     provisioned_for: str = ""
+    by_snapshot: bool = False
     snap_start: bool = False
     image: ContainerImage | None = None
     image_config: ImageConfig = field(default_factory=ImageConfig)
@@ -178,7 +182,7 @@ class FunctionVersion:
         """Of its environments, as functions and logs are told."""
         if self.provisioned_for:
             return "provisioned-concurrency"
-        return SNAP_START if self.starts_by_snapshot else "on-demand"
+        return SNAP_START if self.by_snapshot or self.starts_by_snapshot else "on-demand"
 
     @property
     def starts_by_snapshot(self) -> bool:

@@ -34,6 +34,7 @@ def settings_of(
         adaptive=config.keep_alive == "adaptive",
         keep_s_max=float(config.keep_alive_s_max),
         scaling_rate_per_10_s=config.scaling_rate_per_10_s,
+        snapshots=config.snapshots,
         snapshot_budget_bytes=int(budget_bytes * SNAPSHOT_SHARE),
         limits=PoolLimits(environments_max=config.environments_max, memory_budget_bytes=budget_bytes),
         environment=EnvironmentSettings(

@@ -21,12 +21,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from paddock.interfaces import SandboxFailed
 from paddock.model.errors import ServiceError
+from paddock.model.function import (
+    LATEST,
+    SNAP_START_EPHEMERAL_MB_MAX,
+    SNAP_START_PYTHON_MIN,
+    FunctionVersion,
+)
 from paddock.worker.failures import OUT_OF_MEMORY, Failure
 from paddock.worker.frames import encode
 from paddock.worker.pool import EnvironmentKey, worth
@@ -41,6 +48,10 @@ MEMORY_FACTOR = 2
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _BLOCK_BYTES = 512
+_PYTHON = re.compile(r"python3\.(\d+)")
+
+ASKED, PUBLISHED = "asked", "published"
+"""Whose snapshots are taken: those that are asked for, every published version's, or (any other word) all."""
 _FAILURES_MAX = 3
 
 
@@ -85,6 +96,17 @@ class _Snapshot:
     saved_s: float
     used_at: float
     uses: int = 1
+
+
+def is_for_snapshots(version: FunctionVersion, whose: str) -> bool:
+    """Whether it starts from snapshots: asked for, or because the operator lets it and it is of a kind that can."""
+    if version.starts_by_snapshot or whose == ASKED:
+        return version.starts_by_snapshot
+    python = _PYTHON.fullmatch(version.runtime)
+    is_fit = python is not None and int(python[1]) >= SNAP_START_PYTHON_MIN and version.architecture == "x86_64"
+    has_more = version.file_systems or version.tenant_isolation or version.provisioned_for or version.image is not None
+    is_large = version.ephemeral_mb > SNAP_START_EPHEMERAL_MB_MAX
+    return is_fit and not has_more and not is_large and (version.version != LATEST or whose != PUBLISHED)
 
 
 def new_file() -> int:

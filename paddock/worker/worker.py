@@ -39,7 +39,7 @@ from paddock.worker.provisioning import Provisioning, StartFailed
 from paddock.worker.rhythms import VERSIONS_MAX, Rhythms
 from paddock.worker.runtime_api import HttpPort
 from paddock.worker.scaling import ScalingRate
-from paddock.worker.snapshots import Image, RestoreFailed, Snapshots
+from paddock.worker.snapshots import ASKED, Image, RestoreFailed, Snapshots, is_for_snapshots
 from paddock.worker.templates import Templates, kind_of
 
 log = logging.getLogger("paddock.worker")
@@ -57,6 +57,7 @@ class WorkerSettings:
     idle_timeout_s: after which an environment ends. adaptive: unless the use of its version says another time, of at
     most keep_s_max, and starts are to be made ahead of events that it foretells. scaling_rate_per_10_s: new ones that
     events may bring to one function; 0 for any number. snapshot_budget_bytes: for all snapshots, of limits' budget.
+    snapshots: whose they are taken, as Config's.
     """
 
     cells_ready: int
@@ -68,6 +69,7 @@ class WorkerSettings:
     keep_s_max: float = 86_400.0
     scaling_rate_per_10_s: int = 0
     snapshot_budget_bytes: int = 0
+    snapshots: str = ASKED
 
     @property
     def cells(self) -> CellLimits:
@@ -376,10 +378,12 @@ class Worker:
 
     async def _adopt(self, sandbox: Sandbox, version: FunctionVersion) -> Environment:
         image = None
-        if version.starts_by_snapshot:
+        if is_for_snapshots(version, self._settings.snapshots):
             image = self._snapshots.find(version.environment_key, sandbox.lineage)
+            restored = dataclasses.replace(version, by_snapshot=True)
             if image is None and self._snapshots.wants(version.environment_key):
-                self._background(self._templates.retake(version))
+                self._background(self._templates.retake(restored))
+            version = version if image is None else restored
         environment = self._environment(sandbox, version, image)
         began = self._clock.monotonic()
         try:

@@ -299,3 +299,31 @@ def test_a_new_zygote_and_a_new_server(tmp_path: Path, runtime: str) -> None:
         until(lambda: health(server)["snapshots"] == 1)
     assert len({mark for mark, _, _ in told}) == 3, "each was initialised anew, once"
     assert [rest for _, *rest in told] == [[[1, 2], "snap-start"]] * 3, "the hooks run in any case"
+
+
+def test_snapshots_that_nobody_asked_for(tmp_path: Path, runtime: str) -> None:
+    """The operator's choice: the first start of a build is as ever, the next ones are restored, `$LATEST`'s too."""
+    code = (
+        "import os, random, time\nMARK = os.urandom(8).hex()\n"
+        "def handler(event, context):\n    time.sleep(max(0, event['until'] - time.time()))\n"
+        "    return [MARK, random.random()]\n"
+    )
+    threaded = f"import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n{code}"
+    with RunningServer(tmp_path, snapshots="all") as server:
+        server.create("plain", code, Runtime=runtime, MemorySize=512)
+        server.client("lambda").publish_version(FunctionName="plain")
+        for number, qualifier in enumerate(("1", "$LATEST"), 1):
+            first = server.invoke("plain", {"until": 0}, Qualifier=qualifier)[0]
+            until(lambda: health(server)["snapshots"] == number, patience_s=60)  # noqa: B023
+            event = {"until": time.time() + 3}
+            with ThreadPoolExecutor(3) as pool:
+                asked = [pool.submit(server.invoke, "plain", event, Qualifier=qualifier) for _ in range(3)]
+                told = [each.result()[0] for each in asked]
+            restored = [mark for mark, _ in told if mark != first[0]]
+            assert len(restored) == 2, "two had to be started beside the first"
+            assert len(set(restored)) == 1, "both go on from one initialisation"
+            assert len({drawn for _, drawn in told}) == 3
+        server.create("threaded", threaded, Runtime=runtime, MemorySize=512)
+        payload, answer = server.invoke("threaded", {"until": 0})
+        assert "FunctionError" not in answer, payload
+        until(lambda: "threaded:$LATEST: no new snapshot" in server.log, patience_s=60)

@@ -18,10 +18,13 @@ from paddock.worker.environment import Environment
 from paddock.worker.frames import encode
 from paddock.worker.runtimes.python.bootstrap import ASSIGN, FAILED, HEADER, RESTORED, SNAPSHOT, TAKEN
 from paddock.worker.snapshots import (
+    ASKED,
+    PUBLISHED,
     Image,
     RestoreFailed,
     Snapshots,
     hand_over,
+    is_for_snapshots,
     new_file,
     not_restored,
     not_taken,
@@ -33,6 +36,27 @@ from tests.unit.worker.world import environment as plain_environment
 KEY = ("000000000000", "us-east-1", "fn", "1", "build-1")
 OTHER = ("000000000000", "us-east-1", "fn", "2", "build-2")
 SNAPPED = version(version="1", snap_start=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "whose"),
+    [
+        ({"version": "1"}, {PUBLISHED, "all"}),
+        ({"version": "$LATEST"}, {"all"}),
+        ({"version": "1", "snap_start": True}, {ASKED, PUBLISHED, "all"}),
+        ({"version": "$LATEST", "snap_start": True}, {"all"}),
+        ({"version": "1", "runtime": "python3.11"}, set()),
+        ({"version": "1", "runtime": "nodejs22.x"}, set()),
+        ({"version": "1", "architecture": "arm64"}, set()),
+        ({"version": "1", "ephemeral_mb": 513}, set()),
+        ({"version": "1", "tenant_isolation": True}, set()),
+        ({"version": "1", "provisioned_for": "1"}, set()),
+    ],
+    ids=str,
+)
+def test_whose_snapshots_are_taken(given: dict[str, Any], whose: set[str]) -> None:
+    one = version(**{"runtime": "python3.12", **given})
+    assert {each for each in (ASKED, PUBLISHED, "all") if is_for_snapshots(one, each)} == whose
 
 
 def filled(size: int) -> int:

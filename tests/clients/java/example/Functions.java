@@ -3,7 +3,6 @@ package example;
 
 import com.amazonaws.services.lambda.runtime.Context;
 import com.amazonaws.services.lambda.runtime.RequestHandler;
-import com.amazonaws.services.lambda.runtime.logging.LogLevel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,12 +20,8 @@ public class Functions implements RequestHandler<Map<String, Object>, Object> {
   }
 
   private static void sleep() {
-    sleep(60_000);
-  }
-
-  private static void sleep(int milliseconds) {
     try {
-      Thread.sleep(milliseconds);
+      Thread.sleep(60_000);
     } catch (InterruptedException error) {
       throw new IllegalStateException(error);
     }
@@ -34,7 +29,6 @@ public class Functions implements RequestHandler<Map<String, Object>, Object> {
 
   public Object handleRequest(Map<String, Object> event, Context context) {
     System.out.println("a line of the function");
-    context.getLogger().log("a record", LogLevel.WARN);
     switch ((String) event.get("do")) {
       case "raise":
       case "panic":
@@ -66,15 +60,9 @@ public class Functions implements RequestHandler<Map<String, Object>, Object> {
     found.put("id", context.getAwsRequestId());
     found.put("arn", context.getInvokedFunctionArn());
     found.put("left_ms", context.getRemainingTimeInMillis());
-    sleep(20);
-    found.put("later_ms", context.getRemainingTimeInMillis());
+    found.put("own", System.getenv("OWN"));
     found.put("memory", String.valueOf(context.getMemoryLimitInMB()));
     found.put("name", context.getFunctionName());
-    found.put("version", context.getFunctionVersion());
-    found.put("group", context.getLogGroupName());
-    found.put("stream", context.getLogStreamName());
-    found.put("custom", context.getClientContext() == null ? null : context.getClientContext().getCustom());
-    found.put("env", System.getenv());
     return found;
   }
 }
