@@ -10,8 +10,8 @@ setup:          ## .venv with locked dependencies and .venv/bin/paddock
 demo: setup     ## a real function, from nothing to a thumbnail
 	@$(python) examples/demo.py
 
-test: setup     ## make test ARGS="tests/unit -k config"
-	$(python) -m pytest $(ARGS)
+test: setup     ## on all cores, a file of tests at a time: make test ARGS="tests/unit -k config"
+	$(python) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: setup     ## 10,000 invocations while parts of Paddock are killed, as root: make soak ARGS="seed"
 	$(python) -m tests.soak $(ARGS)

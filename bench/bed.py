@@ -44,10 +44,19 @@ class Bed:
         self, names: Sequence[str], source: str = ECHO, *, file: str = "app.py", remark: str = "#", **settings: Any
     ) -> None:
         """Create functions, each with code of its own, and wait until all are Active. remark: begins a comment."""
-        given = {"Runtime": default_runtime(), "Handler": "app.handler", "Role": ROLE, "Timeout": 120, **settings}
         for name in names:
-            code = zipped({file: f"{remark} {name}\n{source}"})
-            self.lambda_.create_function(FunctionName=name, Code={"ZipFile": code}, **given)
+            self._create(name, zipped({file: f"{remark} {name}\n{source}"}), settings)
+        for name in names:
+            self._until(lambda name=name: self._is_active(name), f"{name} is not active")
+
+    def _create(self, name: str, code: bytes, settings: dict[str, Any]) -> None:
+        given = {"Runtime": default_runtime(), "Handler": "app.handler", "Role": ROLE, "Timeout": 120, **settings}
+        self.lambda_.create_function(FunctionName=name, Code={"ZipFile": code}, **given)
+
+    def create_from(self, names: Sequence[str], package: bytes, **settings: Any) -> None:
+        """The same, of one package for all."""
+        for name in names:
+            self._create(name, package, settings)
         for name in names:
             self._until(lambda name=name: self._is_active(name), f"{name} is not active")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bench import cold, idle, node, objects, queues, schedules, snapshots, trace, warm
+from bench import cold, idle, node, objects, queues, runtimes, schedules, snapshots, trace, warm
 from bench.figures import Row
 
 N, N_QUICK = 200, 30
@@ -12,6 +12,7 @@ N, N_QUICK = 200, 30
 PARTS: Mapping[str, Callable[[bool], Sequence[Row]]] = {
     "cold": lambda quick: cold.ColdStarts(N_QUICK if quick else N).rows(),
     "node": lambda quick: node.rows(N_QUICK if quick else N),
+    "runtimes": lambda quick: runtimes.rows(10, 100) if quick else runtimes.rows(N, 1000),
     "snapshots": lambda quick: snapshots.rows(N_QUICK if quick else N),
     "rate": lambda quick: [cold.creation_rate(N_QUICK if quick else N)],
     "warm": lambda quick: warm.rows(N_QUICK, 3, 0.5) if quick else warm.rows(2000, 5, 2.0),

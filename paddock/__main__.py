@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from paddock import __version__, app
-from paddock.cli import arguments, health, sign
+from paddock.cli import arguments, developing, health, sign
 from paddock.config import Config, ConfigError
 from paddock.worker.runtimes import choose
 from paddock.worker.sandbox import doctor
@@ -55,6 +55,8 @@ def _run(given: argparse.Namespace) -> int:
             except health.Unhealthy as error:
                 print(f"paddock: {error}", file=sys.stderr)
                 return 1
+        case command if command in developing.COMMANDS:
+            return developing.run(given, os.environ, *app.time_and_chance())
         case "sign":
             return _signed(given)
         case "version":

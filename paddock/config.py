@@ -232,6 +232,12 @@ class Config:
         "512 MB of /tmp, billing by 100 ms); `unlimited` only what the API's own model sets.",
         Choice(("aws", "2019", "unlimited")),
     )
+    stream_bytes_per_s: int = _setting(
+        0,
+        "How fast a streamed response may leave after its first 6 MB, in bytes a second. AWS allows 2097152. 0 sets no "
+        "limit: it leaves as fast as its client reads.",
+        Whole(0, 1 << 40),
+    )
     scaling_rate_per_10_s: int = _setting(
         1000,
         "New execution environments that one function may add in ten seconds, refilled continuously; an event that "

@@ -115,7 +115,11 @@ async def _keys(home: Path, store: Store, clock: Clock, ids: Ids) -> Keys:
 
 
 def quotas_of(config: Config) -> Quotas:
-    return dataclasses.replace(PROFILES[config.quotas], concurrency_max=config.concurrency_limit)
+    return dataclasses.replace(
+        PROFILES[config.quotas],
+        concurrency_max=config.concurrency_limit,
+        streamed_bytes_per_s=config.stream_bytes_per_s,
+    )
 
 
 def _log_limits(config: Config) -> LogBookLimits:

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+from paddock.cli import developing
 from paddock.config import FILE_VARIABLE, Config, default_shown, flag_of, settings
 
 FIRST = ("host", "port", "data_dir", "account", "region", "log_level", "isolation")
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     health = commands.add_parser("health", help="ask a running server how it is; exit status 0: it serves")
     health.add_argument("--endpoint", default=endpoint_of(Config()), help="default: %(default)s")
 
+    developing.add(commands)
     _add_sign(commands.add_parser("sign", help="sign a package for functions with a code signing configuration"))
     commands.add_parser("version", help="print the version")
     commands.add_parser("serve")  # the server half of `up`, started by the jailer; not for people, so without help

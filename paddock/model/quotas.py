@@ -26,6 +26,9 @@ class Quotas:
     sync_payload_bytes_max: int = 6_291_456
     async_payload_bytes_max: int = 1_048_576
     streamed_bytes_max: int = 209_715_200
+    # What a streamed response may send at once, and in each second after that; 0 sets no limit. AWS has 2_097_152.
+    streamed_burst_bytes: int = 6_291_456
+    streamed_bytes_per_s: int = 0
     client_context_bytes_max: int = 3583
     environment_bytes_max: int = 4096
     function_name_chars_max: int = 64

@@ -152,8 +152,8 @@ def exited_without_reason(request_id: str, error_type: str = "Runtime.ExitError"
     return f"RequestId: {request_id} Error: Runtime exited without providing a reason\n{error_type}\n"
 
 
-def extension_failed(request_id: str, cause: str, error_type: str) -> str:
-    """Two lines in one event, as `exited`. cause: `exit code 1`."""
+def failed(request_id: str, cause: str, error_type: str) -> str:
+    """Two lines in one event, as `exited`. cause: of an extension's end, or why nothing was started."""
     return f"RequestId: {request_id} Error: {cause}\n{error_type}\n"
 
 

@@ -41,7 +41,7 @@ from paddock.worker.journal import Journal
 from paddock.worker.outcome import Answered, measured, result_of
 from paddock.worker.runtime_api import HttpPort
 from paddock.worker.telemetry import Telemetry
-from paddock.worker.variables import boot_settings, of_extensions, variables
+from paddock.worker.variables import boot_settings, may_speak_http, of_extensions, variables
 
 log = logging.getLogger("paddock.environment")
 
@@ -144,7 +144,7 @@ class Environment:
             lost=self._lost,
             request_id=lambda: self._request_id,
         )
-        self._http = HttpPort(self, runtime.transport == "http", self._extensions.handle)
+        self._http = HttpPort(self, may_speak_http(version, runtime), self._extensions.handle)
         self._ending: asyncio.Future[None] | None = None
         self._handed_over: socket.socket | None = None
         self._stop_serving: Callable[[], None] | None = None
@@ -458,7 +458,7 @@ class Environment:
         if self._late_timer is None or self._late_timer.when() > self._late_at:
             self._arm_lateness(limit_s)
         self._extensions.invoke(invocation, deadline_ms)
-        if self._runtime.transport == "http":
+        if self._http.was_asked:
             self._http.invoke(invocation, deadline_ms)
         else:
             self._frames.invoke(invocation, deadline_ms, wants_stream=self._sink is not None)
@@ -552,10 +552,11 @@ class Environment:
 
     def init_failed(self, body: bytes, error_type: str) -> None:
         if self._first_next is not None and not self._first_next.done():
-            nothing_to_run = error_type == failures.INVALID_ENTRYPOINT and not body
-            self._first_next.set_result(
-                failures.no_bootstrap(self._request_id) if nothing_to_run else failures.init_failed(body, error_type)
-            )
+            self._first_next.set_result(failures.init_failed(body, error_type))
+
+    def not_started(self, cause: str) -> None:
+        if self._first_next is not None and not self._first_next.done():
+            self._first_next.set_result(failures.not_started(self._request_id, cause))
 
     def told_of_snapshot(self, kind: int) -> None:
         self.nonsense("a word about a snapshot that nobody asked for")

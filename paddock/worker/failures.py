@@ -44,7 +44,7 @@ EXTENSION_EXIT = "Extension.ExitError"
 class Failure:
     """error_type and the payload for the caller. cause: how the process ended, "" when it did so with status 0.
 
-    kind: exit, timeout, init, oversized, extension; it decides which line the log gets.
+    kind: exit, timeout, init, oversized, entrypoint, extension; it decides which line the log gets.
     """
 
     kind: str
@@ -99,11 +99,10 @@ def init_failed(body: bytes, error_type: str) -> Failure:
     return Failure("init", error_type or "Runtime.Unknown", body)
 
 
-def no_bootstrap(request_id: str) -> Failure:
-    """A custom runtime's package has no bootstrap that can be run."""
-    text = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
-    payload = _payload(INVALID_ENTRYPOINT, f"RequestId: {request_id} Error: {text}")
-    return Failure("init", INVALID_ENTRYPOINT, payload)
+def not_started(request_id: str, cause: str) -> Failure:
+    """What the package brings to be run cannot be. cause: in words, such as `fork/exec /x: exec format error`."""
+    payload = _payload(INVALID_ENTRYPOINT, f"RequestId: {request_id} Error: {cause}")
+    return Failure("entrypoint", INVALID_ENTRYPOINT, payload, cause)
 
 
 def extension_failed(request_id: str, error_type: str, cause: str) -> Failure:

@@ -49,6 +49,9 @@ class RuntimeEvents(Protocol):
 
     def init_failed(self, body: bytes, error_type: str) -> None: ...
 
+    def not_started(self, cause: str) -> None:
+        """There is no runtime: what the function brings cannot be executed."""
+
     def told_of_snapshot(self, kind: int) -> None:
         """TAKEN: all that it has become is in the file that it was given. RESTORED: it is what the file holds; the
         function's own hooks come next.
@@ -200,6 +203,8 @@ class FramePort(asyncio.Protocol):
             self._events.answered(known.id, body)
         elif kind == ERROR:
             self._events.erred(known.id, body)
+        elif kind == FAILED and known.cause:
+            self._events.not_started(known.cause)
         elif kind == FAILED:
             self._events.init_failed(body, known.type)
         elif kind in (TAKEN, RESTORED):

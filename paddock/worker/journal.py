@@ -198,7 +198,7 @@ class Journal:
             self._record(invocation_log.platform_init_report(now, init))
         if self._json:
             return
-        if failure.kind in ("exit", "extension"):
+        if failure.kind in ("exit", "entrypoint", "extension"):
             self._say_exit("", failure)
         self._text(invocation_log.init_report(init))
 
@@ -265,8 +265,8 @@ class Journal:
         return tail.content() if tail is not None else b""
 
     def _say_exit(self, request_id: str, failure: Failure) -> None:
-        if failure.kind == "extension":
-            self._text(invocation_log.extension_failed(request_id, failure.cause, failure.error_type))
+        if failure.kind in ("entrypoint", "extension"):
+            self._text(invocation_log.failed(request_id, failure.cause, failure.error_type))
         elif failure.cause:
             self._text(invocation_log.exited(request_id, failure.cause, failure.error_type))
         else:

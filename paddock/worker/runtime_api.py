@@ -10,7 +10,8 @@
 What is not the runtime's is passed on to the API of extensions (extensions.py), on the same port.
 
 It listens on 169.254.100.1:9001 inside the environment's own network, so nobody else can reach it. A managed Python
-speaks frames instead; there this API refuses `next`, and answers the rest by the same rules.
+speaks frames instead; there this API refuses `next`, and answers the rest by the same rules. Where the function has an
+AWS_LAMBDA_EXEC_WRAPPER either may come, for a wrapper may start what it likes: the events go to where it asks.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ def next_headers(invocation: Invocation, deadline_ms: int) -> tuple[tuple[str, s
 class HttpPort:
     """The API of one environment. `invoke` hands the event to whoever asks next.
 
-    gives_events: whether the runtime speaks HTTP at all; a managed one gets its events by frames. others: answers
-    whatever is not of the Runtime API.
+    gives_events: whether the runtime may speak HTTP at all; a managed one gets its events by frames. others: answers
+    whatever is not of the Runtime API. was_asked: whether this life's runtime wants its events from here.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class HttpPort:
         self._holder = holder
         self._others = others
         self._gives_events = gives_events
+        self.was_asked = False
         self._event: Response | None = None
         self._arrived = asyncio.Event()
         self._generation = 0
@@ -126,6 +128,7 @@ class HttpPort:
     def disconnect(self) -> None:
         """The runtime was ended: polls of its former life get nothing any more."""
         self._generation += 1
+        self.was_asked = False
         self._event = None
         self._arrived.set()
         self._arrived = asyncio.Event()
@@ -148,6 +151,7 @@ class HttpPort:
     async def _next(self, request: IncomingRequest) -> Response:
         if not self._gives_events:
             return _forbidden("Ready to Ready")
+        self.was_asked = True
         self._holder.asked_next()
         if self._holder.current_request_id and self._event is not None:
             return self._event  # asked again without an answer: the same event again (spec 02 section 12)

@@ -6,12 +6,19 @@ from collections.abc import Mapping
 
 from paddock.model.function import FunctionVersion
 from paddock.model.session import Credentials
+from paddock.worker.facts import RuntimeFacts
+from paddock.worker.runtimes.wrapper import EXEC_WRAPPER, LIBRARY_PATH
 from paddock.worker.sandbox.cell import RUNTIME_ADDRESS, RUNTIME_PORT
 
 _RUNTIME_ONLY = frozenset(
     """AWS_EXECUTION_ENV AWS_LAMBDA_LOG_GROUP_NAME AWS_LAMBDA_LOG_STREAM_NAME AWS_XRAY_CONTEXT_MISSING
     AWS_XRAY_DAEMON_ADDRESS LAMBDA_RUNTIME_DIR LAMBDA_TASK_ROOT PWD""".split()
 )
+
+
+def may_speak_http(version: FunctionVersion, runtime: RuntimeFacts) -> bool:
+    """Also where a program of the function's own starts its managed runtime, or something else in its place."""
+    return runtime.transport == "http" or bool((version.environment or {}).get(EXEC_WRAPPER))
 
 
 def of_extensions(assigned: Mapping[str, str]) -> dict[str, str]:
@@ -43,9 +50,7 @@ def variables(
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-        "LD_LIBRARY_PATH": (
-            "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
-        ),
+        "LD_LIBRARY_PATH": LIBRARY_PATH,
         "AWS_ENDPOINT_URL": f"http://{RUNTIME_ADDRESS}:{endpoint_port}",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
     }

@@ -20,6 +20,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.support.packages import installed
 from tests.support.server import ROOT, RunningServer
 
 ECHO = """
@@ -278,13 +279,8 @@ def test_the_command_line(server: RunningServer, name: str) -> None:
 @pytest.mark.timeout(600)
 def test_a_web_application(server: RunningServer, tmp_path: Path) -> None:
     """examples/fastapi_url."""
-    example, package = ROOT / "examples" / "fastapi_url", tmp_path / "package"
-    install = [sys.executable, "-m", "pip", "install", "-q", "--target", str(package), "--only-binary=:all:"]
-    options = ["--no-compile", "--disable-pip-version-check", "-r", str(example / "requirements.txt")]
-    done = subprocess.run([*install, *options], check=False, capture_output=True)
-    if done.returncode:
-        pytest.skip("FastAPI can not be installed here: " + done.stderr.decode()[-200:])
-    files = {str(path.relative_to(package)): path.read_bytes() for path in package.rglob("*") if path.is_file()}
+    example = ROOT / "examples" / "fastapi_url"
+    files = installed(tmp_path / "package", "-r", str(example / "requirements.txt"))
     files["app.py"] = (example / "app.py").read_bytes()
     server.create("notes", files, MemorySize=1769)
     visit = opened(server, "notes")

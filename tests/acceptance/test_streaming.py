@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ from tests.acceptance.test_node import create as create_node
 from tests.support.server import RunningServer
 
 MB = 1 << 20
+ALL_MB = 200
+"""What a streamed response may be, as on Lambda."""
+LONG_S = 120
 
 # What the event says is done, piece by piece, while the response streams.
 STREAMER = (
@@ -131,7 +135,7 @@ def with_url(server: RunningServer, name: str) -> Streams:
 def custom(server: RunningServer) -> Streams:
     if not PYTHON.exists():
         pytest.skip("the bootstrap is written in Python")
-    create_from(server, "streaming-custom", {"bootstrap": STREAMER})
+    create_from(server, "streaming-custom", {"bootstrap": STREAMER}, Timeout=LONG_S)
     return with_url(server, "streaming-custom")
 
 
@@ -213,7 +217,7 @@ def test_a_function_that_takes_too_long_while_it_streams(server: RunningServer, 
         assert streamed == b"half"
         assert end["ErrorCode"] == "Sandbox.Timedout"
     finally:
-        aws.update_function_configuration(FunctionName=custom.name, Timeout=20)
+        aws.update_function_configuration(FunctionName=custom.name, Timeout=LONG_S)
         aws.get_waiter("function_updated_v2").wait(FunctionName=custom.name, WaiterConfig={"Delay": 0.05})
 
 
@@ -252,12 +256,15 @@ def resident_bytes(pid: int) -> int:
 
 
 def test_a_slow_client_slows_the_function_down_and_memory_stays_flat(server: RunningServer, custom: Streams) -> None:
-    """While nobody reads, other invocations pass the time in which the function would fill the memory."""
+    """While nobody reads, other invocations pass the time in which the function would fill the memory.
+
+    It is the largest response there may be.
+    """
     server.create("streaming-other", "def handler(event, context):\n    return 1\n")
     custom.told(plan(["megabytes", 1]))
     server.invoke("streaming-other")
     before = resident_bytes(server.server_pid)
-    with custom.visit(plan(["megabytes", 96])) as answer:
+    with custom.visit(plan(["megabytes", ALL_MB])) as answer:
         assert answer.read(1) == b"x"
         for _ in range(100):
             server.invoke("streaming-other")
@@ -265,8 +272,36 @@ def test_a_slow_client_slows_the_function_down_and_memory_stays_flat(server: Run
         read = 1
         while piece := answer.read(MB):
             read += len(piece)
-    assert read == 96 * MB
+    assert read == ALL_MB * MB
     assert resident_bytes(server.server_pid) - before < 24 * MB
+
+
+def test_one_byte_more_than_allowed_is_cut(server: RunningServer, custom: Streams) -> None:
+    """What came before stays; the function's next write fails, and its environment goes on."""
+    before = resident_bytes(server.server_pid)
+    came = 0
+    for event in custom.invoke(plan(["megabytes", ALL_MB], *say("!")))["EventStream"]:
+        if "PayloadChunk" in event:
+            came += len(event["PayloadChunk"]["Payload"])
+        else:
+            end = event["InvokeComplete"]
+    assert came == ALL_MB * MB
+    assert end["ErrorCode"] == "Function.ResponseSizeTooLarge"
+    limit = f"maximum allowed payload size ({ALL_MB * MB} bytes)."
+    assert json.loads(end["ErrorDetails"])["errorMessage"].endswith(limit)
+    assert resident_bytes(server.server_pid) - before < 24 * MB
+    assert custom.told(plan(*say("well"))) == (b"well", {})
+
+
+def test_bandwidth_can_be_what_it_is_on_lambda(tmp_path: Path) -> None:
+    """6 MB at once, then so much a second: a lower bound of time, which no busy machine can break."""
+    with RunningServer(tmp_path, stream_bytes_per_s=8 * MB) as server:
+        create_from(server, "paced", {"bootstrap": STREAMER}, Timeout=LONG_S)
+        streams = Streams(server, "paced", "")
+        streams.told(plan(*say("warm")))
+        began = time.monotonic()
+        assert len(streams.told(plan(["megabytes", 10]))[0]) == 10 * MB
+        assert time.monotonic() - began >= (10 - 6) / 8
 
 
 def test_a_client_that_goes_away_does_not_stop_the_function(server: RunningServer, custom: Streams) -> None:

@@ -123,9 +123,11 @@ def test_parameters_and_secrets_by_an_extension(server: RunningServer, name: str
 
 POWERFUL = """
 from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.utilities import parameters
 logger = Logger(service="shop")
 metrics = Metrics(namespace="Shop", service="shop")
 tracer = Tracer(service="shop", disabled=True)
+colour = parameters.get_parameter("/shop/colour", decrypt=True)
 
 @logger.inject_lambda_context(log_event=True)
 @tracer.capture_lambda_handler
@@ -133,7 +135,8 @@ tracer = Tracer(service="shop", disabled=True)
 def handler(event, context):
     metrics.add_metric(name="Orders", unit="Count", value=event["orders"])
     logger.info("taken", extra={"orders": event["orders"]})
-    return logger.get_correlation_id() or context.aws_request_id
+    both = [parameters.get_parameters("/shop", decrypt=True), parameters.get_secret(event["secret"], transform="json")]
+    return [logger.get_correlation_id() or context.aws_request_id, colour, *both]
 """
 
 
@@ -148,9 +151,15 @@ def test_powertools(server: RunningServer, name: str, tmp_path: Path) -> None:
         if path.is_file() and path.suffix != ".pyc"
     }
     made = server.client("lambda").publish_layer_version(LayerName=name, Content={"ZipFile": zipped(files)})
+    ssm = server.client("ssm")
+    ssm.put_parameter(Name="/shop/colour", Value="blue", Type="SecureString")
+    ssm.put_parameter(Name="/shop/size", Value="9", Type="String")
+    server.client("secretsmanager").create_secret(Name=name, SecretString='{"key": "s3cret"}')
     server.create(name, POWERFUL, Layers=[made["LayerVersionArn"]], MemorySize=512)
-    request_id, answer = server.invoke(name, {"orders": 3})
-    assert "FunctionError" not in answer, request_id
+    found, answer = server.invoke(name, {"orders": 3, "secret": name})
+    assert "FunctionError" not in answer, found
+    request_id, *given = found
+    assert given == ["blue", {"colour": "blue", "size": "9"}, {"key": "s3cret"}]
 
     def told() -> list[dict[str, Any]]:
         events = server.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]

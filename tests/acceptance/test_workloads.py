@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
+from tests.support.packages import installed
 from tests.support.server import RunningServer
 
 WORKLOADS = Path(__file__).parents[2] / "examples" / "workloads"
@@ -63,13 +62,7 @@ def test_every_workload_is_checked() -> None:
 def test_a_workload(server: RunningServer, tmp_path: Path, name: str) -> None:
     files: dict[str, str | bytes] = {f"{name}.py": (WORKLOADS / f"{name}.py").read_bytes()}
     if name in PACKED:
-        package = tmp_path / "package"
-        install = [sys.executable, "-m", "pip", "install", "-q", "--target", str(package), "--only-binary=:all:"]
-        done = subprocess.run([*install, PACKED[name]], check=False, capture_output=True)
-        if done.returncode:
-            pytest.skip(f"{PACKED[name]} can not be installed here: " + done.stderr.decode()[-200:])
-        found = (p for p in package.rglob("*") if p.is_file() and not {"tests", "__pycache__"} & set(p.parts))
-        files |= {str(path.relative_to(package)): path.read_bytes() for path in found}
+        files |= installed(tmp_path / "package", PACKED[name])
     function = f"workload-{name}"
     server.create(function, files, Handler=f"{name}.handler", MemorySize=1769, Timeout=120)
     size, is_right = CHECKS[name]

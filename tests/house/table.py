@@ -88,6 +88,8 @@ MAY_CALL: Mapping[tuple[str, str], str] = {
         "the zygote imports this module for every function, and hardly one needs an archive"
     ),
     ("paddock/worker/runtimes/python/bootstrap.py", "importlib.import_module"): "awslambdaric exists only inside",
+    ("paddock/worker/runtimes/python/wrapped.py", "os.environ"): _INSIDE,
+    ("paddock/worker/runtimes/python/wrapped.py", "importlib.import_module"): "where it runs, it finds them only then",
     ("paddock/worker/runtimes/java/archive.py", "time.monotonic"): _OWN_PROCESS,
     ("paddock/worker/runtimes/java/archive.py", "time.time"): _OWN_PROCESS,
     ("paddock/worker/sandbox/cgroup.py", "time.monotonic"): _OWN_PROCESS,
@@ -155,6 +157,7 @@ RUN_OTHERWISE: Mapping[str, str] = {
     "paddock/worker/runtimes/image/bootstrap.py": "named by its manifest, imported by the zygote",
     "paddock/worker/runtimes/nodejs/bootstrap.py": "named by its manifest, imported by the zygote",
     "paddock/worker/runtimes/provided/bootstrap.py": "named by its manifest, imported by the zygote",
+    "paddock/worker/runtimes/python/wrapped.py": "/var/runtime/bootstrap.py, which a function's wrapper starts",
 }
 
 # (service, member of a request) -> why it is right to accept it and not to look at it: AWS does the same.

@@ -63,11 +63,12 @@ class RunningServer:
 
     # -- its life
 
-    def start(self) -> RunningServer:
+    def start(self, port: int = 0) -> RunningServer:
+        """port: 0 takes a free one."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PADDOCK_", "AWS_"))}
         environment |= {f"PADDOCK_{name.upper()}": str(value) for name, value in self._settings.items()}
         command = [*self._launcher, sys.executable, "-m", "paddock", "up"]
-        command += ["--port", "0", "--data-dir", str(self.data_dir)]
+        command += ["--port", str(port), "--data-dir", str(self.data_dir)]
         with self._log.open("ab") as log:
             before = self._log.stat().st_size
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)

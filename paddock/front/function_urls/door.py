@@ -125,8 +125,8 @@ class FunctionUrls:
             received_at=about.now,
         )
         if url.mode is InvokeMode.RESPONSE_STREAM:
-            limit = desk.quotas.streamed_bytes_max
-            return await streamed(await StreamedInvocation.start(desk.dispatcher, invocation, limit))
+            running = await StreamedInvocation.start(desk.dispatcher, invocation, desk.quotas, desk.clock)
+            return await streamed(running)
         result = await desk.dispatcher.run(invocation)
         return _bad_gateway() if result.function_error else answer.buffered(result.payload)
 

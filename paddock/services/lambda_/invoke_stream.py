@@ -48,7 +48,7 @@ async def invoke_with_response_stream(desk: Desk, call: Call) -> Reply:
     headers = (("X-Amzn-Trace-Id", trace_id),)
     if kind is InvocationType.DRY_RUN:
         return Reply({"StatusCode": 204}, headers)
-    running = await StreamedInvocation.start(desk.dispatcher, invocation, desk.quotas.streamed_bytes_max)
+    running = await StreamedInvocation.start(desk.dispatcher, invocation, desk.quotas, desk.clock)
     output = {
         "StatusCode": 200,
         "ExecutedVersion": version.version,

@@ -25,6 +25,9 @@ from paddock.worker.sandbox import within
 
 JAVA_LOCK = "function-java.lock"
 NODE_SCRIPT = Path(__file__).parent / "nodejs" / "index.mjs"
+PYTHON_PROGRAM = Path(__file__).parent / "python" / "wrapped.py"
+PYTHON_PLATFORM = "paddock-platform"
+"""Where in /var/runtime that program looks for its own modules."""
 LOCKS = Path(__file__).parents[3] / "requirements"
 _COMPILE = ("-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
 _COMPILE_TIMEOUT_S = 300
@@ -76,7 +79,18 @@ def _identity(runtime: Runtime, source: Path) -> str:
         distribution = {"dateutil": "python-dateutil"}.get(name, name.removesuffix(".py"))
         found = importlib.metadata.distributions(name=distribution, path=[str(source)])
         parts += [f"{name} {item.version}" for item in found]
+    parts += [hashlib.sha256(content).hexdigest() for content in _platform().values()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _platform() -> dict[str, bytes]:
+    """What the managed Python runtime is as a program of its own, by its places in /var/runtime."""
+    here = Path(__file__).parent
+    parts = [here / "wrapper.py", *(here / "python" / name for name in ("bootstrap.py", "carried.py", "snapshot.py"))]
+    modules = {f"{PYTHON_PLATFORM}/paddock/worker/runtimes/{part.relative_to(here)}": part for part in parts}
+    found = {place: part.read_bytes() for place, part in modules.items()}
+    packages = {f"{parent}/__init__.py" for place in found for parent in Path(place).parents if len(parent.parts) > 1}
+    return {"bootstrap.py": PYTHON_PROGRAM.read_bytes(), **dict.fromkeys(packages, b""), **found}
 
 
 def _link(source: str, target: str) -> None:
@@ -188,6 +202,11 @@ def provide(runtime: Runtime, directory: Path) -> Path | None:
                 shutil.copytree(source / name, working / name, copy_function=_link, ignore=ignore)
             else:
                 _link(str(source / name), str(working / name))
+        for place, content in _platform().items():
+            (working / place).parent.mkdir(parents=True, exist_ok=True)
+            (working / place).write_bytes(content)
+        for path in (working / "bootstrap.py", working / PYTHON_PLATFORM, *(working / PYTHON_PLATFORM).rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
         # not checked: a package's own test files for newer syntax may not compile; imports then compile them
         if interpreter.root:
             command = [interpreter.inside, *_COMPILE, SHOWN]

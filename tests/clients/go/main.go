@@ -41,10 +41,19 @@ func handle(ctx context.Context, event map[string]any) (any, error) {
 	}
 	it, _ := lambdacontext.FromContext(ctx)
 	deadline, _ := ctx.Deadline()
+	left := time.Until(deadline)
+	time.Sleep(20 * time.Millisecond)
+	environment := map[string]string{}
+	for _, one := range os.Environ() {
+		name, value, _ := strings.Cut(one, "=")
+		environment[name] = value
+	}
 	return map[string]any{
 		"event": event, "id": it.AwsRequestID, "arn": it.InvokedFunctionArn,
-		"left_ms": time.Until(deadline).Milliseconds(), "own": os.Getenv("OWN"),
+		"left_ms": left.Milliseconds(), "later_ms": time.Until(deadline).Milliseconds(),
 		"memory": fmt.Sprint(lambdacontext.MemoryLimitInMB), "name": lambdacontext.FunctionName,
+		"version": lambdacontext.FunctionVersion, "group": lambdacontext.LogGroupName,
+		"stream": lambdacontext.LogStreamName, "custom": it.ClientContext.Custom, "env": environment,
 	}, nil
 }
 

@@ -8,6 +8,7 @@ if (process.env.AT_INIT === 'sleep') await sleep(60_000)
 
 export const handler = async (event, context) => {
   console.log('a line of the function')
+  console.warn('a record')
   switch (event.do) {
     case 'raise':
     case 'panic':
@@ -25,14 +26,21 @@ export const handler = async (event, context) => {
     case 'read':
       return readFileSync(event.path, 'utf8')
   }
+  const leftMs = context.getRemainingTimeInMillis()
+  await sleep(20)
   return {
     event,
     id: context.awsRequestId,
     arn: context.invokedFunctionArn,
-    left_ms: context.getRemainingTimeInMillis(),
-    own: process.env.OWN,
-    memory: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
-    name: process.env.AWS_LAMBDA_FUNCTION_NAME,
+    left_ms: leftMs,
+    later_ms: context.getRemainingTimeInMillis(),
+    memory: context.memoryLimitInMB,
+    name: context.functionName,
+    version: context.functionVersion,
+    group: context.logGroupName,
+    stream: context.logStreamName,
+    custom: context.clientContext?.custom,
+    env: { ...process.env },
     runtime: process.version,
   }
 }

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from paddock.interfaces import ResponseSink
-from paddock.invoke.streaming import HELD_BYTES_MAX, ResponseStream, StreamedInvocation
+from paddock.invoke.streaming import HELD_BYTES_MAX, ResponseStream, StreamedInvocation, Throttle
 from paddock.model.errors import InternalError, TooManyRequests
 from paddock.model.invocation import InvocationResult
+from paddock.model.quotas import Quotas
 
 DONE = InvocationResult(payload=b"", executed_version="$LATEST")
+
+
+class FakeClock:
+    """Time passes by sleeping alone."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        raise AssertionError("nobody needs the date")
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.seconds += seconds
 
 
 class FakeDispatcher:
@@ -28,7 +48,8 @@ class FakeDispatcher:
 
 async def started(work: Any, bytes_max: int = 1 << 30) -> StreamedInvocation:
     dispatcher: Any = FakeDispatcher(work)
-    return await StreamedInvocation.start(dispatcher, None, bytes_max)  # type: ignore[arg-type]  # nobody looks at it
+    nobody: Any = None
+    return await StreamedInvocation.start(dispatcher, nobody, Quotas(streamed_bytes_max=bytes_max), FakeClock())
 
 
 async def all_of(stream: ResponseStream) -> bytes:
@@ -109,6 +130,41 @@ def test_too_much_is_told_and_not_kept() -> None:
         assert stream.is_exceeded
         stream.end()
         assert await all_of(stream) == bytes(10)
+
+    asyncio.run(main())
+
+
+def test_a_throttle_lets_so_much_pass_at_once_and_so_much_a_second() -> None:
+    async def main() -> None:
+        clock = FakeClock()
+        throttle = Throttle(600, 200, clock)
+        for size in (100, 500):
+            await throttle.passed(size)
+        assert clock.slept == []
+        await throttle.passed(100)
+        assert clock.slept == [0.5]
+        await throttle.passed(50)
+        assert clock.slept == [0.5, 0.25]
+        clock.seconds += 1.0  # the function says nothing for a second: so much may come at once again
+        await throttle.passed(200)
+        assert clock.slept == [0.5, 0.25]
+        clock.seconds += 1000.0  # but never more than at the beginning
+        await throttle.passed(700)
+        assert clock.slept == [0.5, 0.25, 0.5]
+
+    asyncio.run(main())
+
+
+def test_a_throttled_stream_makes_its_reader_wait() -> None:
+    async def main() -> None:
+        clock = FakeClock()
+        stream = ResponseStream(1 << 20, Throttle(10, 10, clock))
+        for _ in range(3):
+            stream.put(bytes(10))
+            assert await stream.next_piece() == bytes(10)
+        stream.end()
+        assert await stream.next_piece() == b""
+        assert clock.slept == [1.0, 1.0]
 
     asyncio.run(main())
 

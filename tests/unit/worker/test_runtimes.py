@@ -169,7 +169,10 @@ def test_packages_are_copied_compiled_and_open_to_read(source: Path, tmp_path: P
     made = packages.provide(runtime(), tmp_path / "runtimes")
     assert made is not None
     tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"
-    assert tree(made) == {
+    assert (made / packages.PYTHON_PLATFORM / "paddock/worker/runtimes/python/bootstrap.py").is_file()
+    assert {path for path in tree(made) if not path.startswith(packages.PYTHON_PLATFORM)} == {
+        "bootstrap.py",
+        f"__pycache__/bootstrap.{tag}.pyc",
         "left/__init__.py",
         "left/inner/data.json",
         "left/fast.so",

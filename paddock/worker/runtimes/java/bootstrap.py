@@ -14,6 +14,7 @@ import re
 import socket
 from typing import List
 
+from paddock.worker.runtimes import wrapper
 from paddock.worker.runtimes.python.bootstrap import ASSIGN, Channel, limit_data
 
 HOME = "/var/lang"
@@ -74,4 +75,6 @@ def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
     os.set_inheritable(telemetry_fd, True)
     os.chdir("/var/task")
     arguments = command(int(environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]), settings["handler"])
+    if environment.get(wrapper.EXEC_WRAPPER):
+        wrapper.become(arguments, environment, telemetry_fd)
     os.execve(JAVA, arguments, environment)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import os
 
+from paddock.worker.runtimes.wrapper import LIBRARY_PATH
+
 CANDIDATES = ("/var/lang/bin/node", "/usr/bin/node")
 SCRIPT = "/var/runtime/index.mjs"
 # What is read once, when a process starts, and so must stand before the function is known.
@@ -16,9 +18,7 @@ ENVIRONMENT = {
     "LANG": "en_US.UTF-8",
     "TZ": ":UTC",
     "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-    "LD_LIBRARY_PATH": (
-        "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
-    ),
+    "LD_LIBRARY_PATH": LIBRARY_PATH,
 }
 
 

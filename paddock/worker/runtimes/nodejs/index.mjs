@@ -22,8 +22,10 @@ const CHUNK_BYTES_MAX = 65536;
 const TASK = "/var/task";
 const EXIT_REJECTION = 128;
 const EXIT_EXCEPTION = 129;
-const channelFd = Number(process.argv[2]);
-const telemetryFd = Number(process.argv[3]);
+// A wrapper (../wrapper.py) may have started this process, with the script as its only argument.
+const isWrapped = process.argv.length === 2;
+const channelFd = Number(process.argv[2] ?? 3);
+const telemetryFd = Number(process.argv[3] ?? 4);
 const require = createRequire(import.meta.url);
 const majorVersion = Number(process.versions.node.split(".")[0]);
 
@@ -78,10 +80,13 @@ function startAgain(settings) {
   const heapMb = Math.floor(Number(environment.AWS_LAMBDA_FUNCTION_MEMORY_SIZE) * 0.9);
   const isTight = heapMb * 1024 * 1024 > v8.getHeapStatistics().heap_size_limit;
   const differs = Object.keys(environment).some((name) => isReadAtStart(name) && environment[name] !== process.env[name]);
-  if (!isTight && !differs && !settings.data_bytes_max) return;
-  const script = [import.meta.filename ?? "/var/runtime/index.mjs", String(channelFd), String(telemetryFd)];
+  const wrapper = environment.AWS_LAMBDA_EXEC_WRAPPER;
+  if (!isTight && !differs && !settings.data_bytes_max && !wrapper) return;
+  const script = import.meta.filename ?? "/var/runtime/index.mjs";
   const options = isTight ? [`--max-old-space-size=${heapMb}`] : [];
-  let command = [process.execPath, ...options, ...script];
+  const runtime = [process.execPath, ...options, script];
+  let command = wrapper ? [wrapper, ...runtime] : [...runtime, String(channelFd), String(telemetryFd)];
+  if (wrapper) process.chdir(TASK);
   if (settings.data_bytes_max) {
     const limit = Math.floor(settings.data_bytes_max / 1024);
     command = ["/bin/sh", "-c", `ulimit -d ${limit}; exec "$@"`, "sh", ...command];
@@ -91,11 +96,15 @@ function startAgain(settings) {
   process.on("SIGTERM", outlives);
   const ended = spawnSync(command[0], command.slice(1), {
     stdio: ["inherit", "inherit", "inherit", channelFd, telemetryFd],
-    env: { ...environment, _PADDOCK_SETTINGS: JSON.stringify(given) },
+    env: wrapper ? environment : { ...environment, _PADDOCK_SETTINGS: JSON.stringify(given) },
   });
   process.off("SIGTERM", outlives);
   if (ended.signal) process.kill(process.pid, ended.signal);
-  process.exit(ended.status ?? 1);
+  if (ended.error) {
+    const reason = { ENOENT: "No such file or directory", EACCES: "Permission denied" }[ended.error.code];
+    process.stderr.write(`/var/runtime/bootstrap: ${command[0]}: ${reason ?? ended.error.code}\n`);
+  }
+  process.exit(ended.status ?? (ended.error?.code === "ENOENT" ? 127 : 126)); // as the shell does on Lambda
 }
 
 // -- console
@@ -472,8 +481,9 @@ function die(error, title, code) {
 
 async function main() {
   const again = process.env._PADDOCK_SETTINGS;
-  const settings = again === undefined ? assignment() : JSON.parse(again);
-  if (again === undefined) startAgain(settings);
+  let settings = again === undefined ? undefined : JSON.parse(again);
+  if (isWrapped) settings = { environment: { ...process.env }, handler: process.env._HANDLER };
+  if (settings === undefined) startAgain((settings = assignment()));
   const environment = settings.environment;
   for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name];
   Object.assign(process.env, environment);

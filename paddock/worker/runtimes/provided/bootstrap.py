@@ -23,7 +23,7 @@ def preload() -> None:
 
 
 def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
-    """Exec the function's bootstrap. When there is none, report it as a failed initialisation and exit.
+    """Exec the function's bootstrap. When that cannot be done, report it as a failed initialisation and exit.
 
     ahead: whether there is time before the assignment; this runtime has nothing to do with it.
     """
@@ -39,7 +39,12 @@ def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
     os.chdir("/var/task")
     found = [path for path in CANDIDATES if os.path.isfile(path) and os.access(path, os.X_OK)]
     if found:
-        os.execve(found[0], [found[0]], settings["environment"])
+        try:
+            os.execve(found[0], [found[0]], settings["environment"])
+        except OSError as error:  # made for another processor, or a script whose interpreter is not here
+            cause = f"fork/exec {found[0]}: {os.strerror(error.errno or 0).lower()}"
+    else:
+        cause = f"Couldn't find valid bootstrap(s): [{' '.join(CANDIDATES)}]"
     # Without a body: the platform words it, for it alone knows which request this is.
-    channel.send(FAILED, json.dumps({"type": "Runtime.InvalidEntrypoint"}).encode())
+    channel.send(FAILED, json.dumps({"type": "Runtime.InvalidEntrypoint", "cause": cause}).encode())
     os._exit(1)

@@ -33,8 +33,9 @@ import struct
 import sys
 import time
 import types
-from typing import Any, Dict, FrozenSet, Optional, Tuple
+from typing import Any, Dict, FrozenSet, List, Optional, Tuple
 
+from paddock.worker.runtimes import wrapper
 from paddock.worker.runtimes.python import carried, snapshot
 
 HEADER = struct.Struct("!IBxH")
@@ -46,6 +47,9 @@ BEGIN, CHUNK = ord("B"), ord("C")
 _CHUNK = 65536  # larger receive buffers cost an mmap each
 _CAUSE_BYTES_MAX = 60_000
 _REHEARSALS = 20
+_READ_AT_START = ("PYTHON", "LD_", "MALLOC_", "GLIBC_")
+_HONOURED = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH")
+_NO_SNAPSHOT = b"SnapStart with AWS_LAMBDA_EXEC_WRAPPER is not supported by Paddock yet"
 # Of its variables, what a restored environment must not have from the template.
 _FRESH = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_LAMBDA_LOG_STREAM_NAME")
 
@@ -197,7 +201,7 @@ def _interpreter(settings: Dict[str, Any]) -> None:
     site.setcopyright()
     site.sethelper()
     sys.argv = ["/var/runtime/bootstrap.py"]
-    sys.dont_write_bytecode = False
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     for name in [name for name in sys.modules if name == "paddock" or name.startswith("paddock.")]:
         del sys.modules[name]  # the platform's own modules are not part of a function's world
 
@@ -296,6 +300,50 @@ def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
         raise RuntimeError(f"unexpected frame {kind}")
     settings = json.loads(body)
     limit_data(settings)
+    environment = settings["environment"]
+    if environment.get(wrapper.EXEC_WRAPPER):
+        if baseline is not None:
+            channel.send(FAILED, json.dumps({"type": "Runtime.BeforeSnapshotError"}).encode(), _NO_SNAPSHOT)
+            os._exit(1)
+        wrapper.become(_command(), environment, wrapper.CHANNEL_FD, wrapper.TELEMETRY_FD)
+    if baseline is None and _needs_its_own_start(environment):
+        wrapper.start(_command(), environment, wrapper.CHANNEL_FD, wrapper.TELEMETRY_FD)
+    serve(channel, settings, telemetry_fd, baseline)
+
+
+def _needs_its_own_start(environment: Dict[str, str]) -> bool:
+    """Whether the function wants what is read once, when a process starts: ours has, long ago.
+
+    That are variables, and libraries of its own or of a layer, which the loader has been told of by a variable, too.
+    """
+    if environment["LD_LIBRARY_PATH"] != wrapper.LIBRARY_PATH:
+        return True
+    if any(name.startswith(_READ_AT_START) and name not in _HONOURED for name in environment):
+        return True
+    return any(_has_libraries(directory) for directory in ("/var/task", "/var/task/lib", "/opt/lib"))
+
+
+def _has_libraries(directory: str) -> bool:
+    try:
+        return any(name.startswith("lib") and ".so" in name for name in os.listdir(directory))
+    except OSError:
+        return False
+
+
+def _command() -> List[str]:
+    """This runtime as a program: this interpreter, where a function sees it, and wrapped.py."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    python = next(path for path in (f"/var/lang/bin/{name}", f"/usr/bin/{name}") if os.access(path, os.X_OK))
+    return [python, "/var/runtime/bootstrap.py"]
+
+
+def serve(
+    channel: Channel,
+    settings: Dict[str, Any],
+    telemetry_fd: int,
+    baseline: Optional[FrozenSet[snapshot.Mapping]] = None,
+) -> None:
+    """Be the function that the settings name, for as long as there are events."""
     _interpreter(settings)
     os.environ["_LAMBDA_TELEMETRY_LOG_FD"] = str(telemetry_fd)
     if settings["environment"].get("AWS_LAMBDA_LOG_FORMAT") or settings["environment"].get("AWS_LAMBDA_LOG_LEVEL"):

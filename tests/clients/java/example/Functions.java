@@ -3,6 +3,7 @@ package example;
 
 import com.amazonaws.services.lambda.runtime.Context;
 import com.amazonaws.services.lambda.runtime.RequestHandler;
+import com.amazonaws.services.lambda.runtime.logging.LogLevel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,8 +21,12 @@ public class Functions implements RequestHandler<Map<String, Object>, Object> {
   }
 
   private static void sleep() {
+    sleep(60_000);
+  }
+
+  private static void sleep(int milliseconds) {
     try {
-      Thread.sleep(60_000);
+      Thread.sleep(milliseconds);
     } catch (InterruptedException error) {
       throw new IllegalStateException(error);
     }
@@ -29,6 +34,7 @@ public class Functions implements RequestHandler<Map<String, Object>, Object> {
 
   public Object handleRequest(Map<String, Object> event, Context context) {
     System.out.println("a line of the function");
+    context.getLogger().log("a record", LogLevel.WARN);
     switch ((String) event.get("do")) {
       case "raise":
       case "panic":
@@ -60,9 +66,15 @@ public class Functions implements RequestHandler<Map<String, Object>, Object> {
     found.put("id", context.getAwsRequestId());
     found.put("arn", context.getInvokedFunctionArn());
     found.put("left_ms", context.getRemainingTimeInMillis());
-    found.put("own", System.getenv("OWN"));
+    sleep(20);
+    found.put("later_ms", context.getRemainingTimeInMillis());
     found.put("memory", String.valueOf(context.getMemoryLimitInMB()));
     found.put("name", context.getFunctionName());
+    found.put("version", context.getFunctionVersion());
+    found.put("group", context.getLogGroupName());
+    found.put("stream", context.getLogStreamName());
+    found.put("custom", context.getClientContext() == null ? null : context.getClientContext().getCustom());
+    found.put("env", System.getenv());
     return found;
   }
 }

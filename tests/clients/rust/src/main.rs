@@ -1,6 +1,7 @@
 //! See ../../README.md.
 use lambda_runtime::{run, service_fn, Error, LambdaEvent};
 use serde_json::{json, Value};
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[tokio::main(flavor = "current_thread")]
@@ -32,10 +33,19 @@ async fn handler(event: LambdaEvent<Value>) -> Result<Value, Error> {
         "read" => return Ok(Value::String(std::fs::read_to_string(event["path"].as_str().unwrap())?)),
         _ => {}
     }
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
+    let left_ms = left_ms(context.deadline)?;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let its = &context.env_config;
     Ok(json!({
         "event": event, "id": context.request_id, "arn": context.invoked_function_arn,
-        "left_ms": context.deadline as i64 - now_ms, "own": std::env::var("OWN").ok(),
-        "memory": context.env_config.memory.to_string(), "name": context.env_config.function_name,
+        "left_ms": left_ms, "later_ms": self::left_ms(context.deadline)?,
+        "memory": its.memory.to_string(), "name": its.function_name, "version": its.version,
+        "group": its.log_group, "stream": its.log_stream,
+        "custom": context.client_context.as_ref().map(|given| &given.custom),
+        "env": std::env::vars().collect::<HashMap<_, _>>(),
     }))
+}
+
+fn left_ms(deadline_ms: u64) -> Result<i64, Error> {
+    Ok(deadline_ms as i64 - SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64)
 }
