@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -228,7 +229,9 @@ def test_an_environment_in_use_is_not_reaped(strict: RunningServer, name: str) -
 def runtimes() -> list[str]:
     """As `paddock runtimes` lists them: discovery, without a server."""
     command = [sys.executable, "-m", "paddock", "runtimes"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
+    environment = {**os.environ, "PADDOCK_USERLAND": "host"}  # as RunningServer's
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+    lines = done.stdout.splitlines()
     return [line.split()[0] for line in lines if line.startswith("python") and "ready" in line]
 
 

@@ -76,6 +76,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         environment_uid_first=2_000_000_000,
         processes_max=64,
         rootless=False,
+        runtimes_dir=str(data / "runtimes-dir"),
         file_systems=({"arn": ALLOWED, "directory": "/usr/share", "access": "read"},),
         server={},
     )
@@ -101,7 +102,7 @@ def _be_jailer(settings: jailer.Settings, control: socket.socket) -> None:
         linux.die_with_parent()
         linux.unshare(linux.CLONE_NEWNS)
         linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
-        one = _Jailer(settings)
+        one = _Jailer(settings, jailer.find_runtimes(settings))
         data = Path(settings.data_dir)
         one._directories(data)
         hierarchy = cgroup.find()

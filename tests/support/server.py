@@ -57,7 +57,8 @@ class RunningServer:
         self._log = directory / "server.log"
         self._launcher = launcher
         # Locked down unless a test is about networks: a Paddock with egress changes this machine's own network.
-        self._settings = {"network": "none", **settings}
+        # On the host's /usr unless it is about userlands: whoever tests may have built one, or not.
+        self._settings = {"network": "none", "userland": "host", **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = ""
 

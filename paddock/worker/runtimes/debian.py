@@ -28,14 +28,18 @@ from paddock.worker.sandbox import within
 MIRROR = "http://deb.debian.org/debian"
 RELEASE = "trixie"
 RECIPE = "1"  # part of a userland's name: what trimming leaves
+SCRIPTS = Path("/usr/share/debootstrap/scripts")
+NEWEST = "sid"
 BUILD_TIMEOUT_S = 3_600
 ASK_TIMEOUT_S = 60
 SPACE_BYTES_MIN = 700 << 20  # what a build takes while it is at work
 
-# What functions find on AWS too, and the libraries that interpreters of the host are linked to. curl: the shell's
-# bootstrap of AWS's own tutorial speaks the Runtime API with it.
-_COMMON = """ca-certificates curl libbz2-1.0 libcrypt1 libexpat1 libffi8 libgcc-s1 liblzma5 libncursesw6 libnsl2
-    libsqlite3-0 libstdc++6 libuuid1 media-types netbase tzdata zlib1g""".split()
+# What functions find on AWS too. curl: the shell's bootstrap of AWS's own tutorial speaks the Runtime API with it.
+_COMMON = "ca-certificates curl libgcc-s1 libstdc++6 media-types netbase tzdata".split()
+# What interpreters of the host are linked to, where they are to run in it.
+_LINKED = (
+    """libbz2-1.0 libcrypt1 libexpat1 libffi8 liblzma5 libncursesw6 libnsl2 libsqlite3-0 libuuid1 zlib1g""".split()
+)
 _OF_RELEASE = {"bookworm": "libssl3 libreadline8 libgdbm6 libdb5.3".split()}
 _SINCE_TRIXIE = "libssl3t64 libreadline8t64 libgdbm6t64 libdb5.3t64".split()
 _TRIMMED = """boot home media mnt/* opt root run/* srv tmp/* var/cache var/lib var/log var/tmp var/backups var/mail
@@ -72,7 +76,8 @@ def plan(release: str, mirror: str, purpose: str = store.ALL, more: Sequence[str
     if not re.match(r"(https?|file)://[^\s]+\Z", mirror):
         raise CannotBuild(f"{mirror!r} is no address of a Debian mirror, such as {MIRROR}")
     security = f"{mirror}-security" if mirror.endswith("/debian") and release != "sid" else ""
-    packages = {*_COMMON, *_OF_RELEASE.get(release, _SINCE_TRIXIE), *more}
+    linked = [*_LINKED, *_OF_RELEASE.get(release, _SINCE_TRIXIE)] if purpose == store.ALL else []
+    packages = {*_COMMON, *linked, *more}
     return Plan(release=release, mirror=mirror, security=security, purpose=purpose, packages=tuple(sorted(packages)))
 
 
@@ -144,7 +149,9 @@ def _run(command: Sequence[str], what: str) -> None:
 def _bootstrap(wanted: Plan, root: Path) -> None:
     include = "--include=" + ",".join(wanted.packages)
     options = ["--variant=minbase", "--force-check-gpg", "--merged-usr", include]
-    _run(["debootstrap", *options, wanted.release, str(root), wanted.mirror], "debootstrap")
+    known = (SCRIPTS / wanted.release).exists()  # a release may be younger than the machine's debootstrap
+    script = [] if known or not (SCRIPTS / NEWEST).exists() else [str(SCRIPTS / NEWEST)]
+    _run(["debootstrap", *options, wanted.release, str(root), wanted.mirror, *script], "debootstrap")
 
 
 def _update(wanted: Plan, root: Path, say: Callable[[str], None]) -> str:

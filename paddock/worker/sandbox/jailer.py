@@ -26,6 +26,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,15 +121,9 @@ def _groups_of(block: int, runtime: discovery.Runtime) -> str:
 class Jailer:
     """One Paddock's privileged half. `run` returns the exit status for the whole."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, runtimes: Mapping[str, discovery.Runtime]) -> None:
         self._settings = settings
-        try:
-            found = choose.runtimes(Path(settings.runtimes_dir), settings.userland)
-            self._runtimes = {r.name: r for r in found if r.interpreter is not None and not packages.available(r)}
-            userlands = {r.userland.name: r.userland for r in self._runtimes.values() if r.userland is not None}
-            self._userlands = [store.hold(userland) for userland in userlands.values()]  # as long as we live
-        except (store.Untrusted, OSError) as error:
-            raise CannotStart(str(error)) from error
+        self._runtimes = runtimes
         self._zygotes: dict[int, str] = {}  # pid -> how the names of its environments' groups begin
         self._groups_left: list[str] = []
         self._uid_blocks = 0
@@ -450,14 +445,27 @@ class Jailer:
                 continue
 
 
+def find_runtimes(settings: Settings) -> dict[str, discovery.Runtime]:
+    """Those that can start here, by name. Before any user namespace, in which nobody can tell whose a file is."""
+    try:
+        found = choose.runtimes(Path(settings.runtimes_dir), settings.userland)
+        ready = {r.name: r for r in found if r.interpreter is not None and not packages.available(r)}
+        for userland in {r.userland.name: r.userland for r in ready.values() if r.userland is not None}.values():
+            store.hold(userland)  # as long as we live
+    except (store.Untrusted, OSError) as error:
+        raise CannotStart(str(error)) from error
+    return ready
+
+
 def main(settings_fd: int) -> int:
     """Run the jailer that the settings describe; returns the exit status of `paddock up`."""
     with os.fdopen(settings_fd) as file:
         settings = Settings(**json.load(file))
     try:
+        runtimes = find_runtimes(settings)
         if settings.rootless:
             _enter_user_namespace()
-        return Jailer(settings).run()
+        return Jailer(settings, runtimes).run()
     except CannotStart as error:
         print(f"paddock: {error}", file=sys.stderr)
         return 1
