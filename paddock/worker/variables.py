@@ -63,6 +63,10 @@ def variables(
     elif version.image is not None:  # which knows better where its programs and libraries are
         del unreserved["LANG"], unreserved["TZ"], unreserved["LD_LIBRARY_PATH"]
         unreserved |= {"PATH": _IMAGE_PATH, **version.image.environment}
+    elif managed and version.runtime.startswith("ruby"):
+        abi = version.runtime.removeprefix("ruby") + ".0"
+        unreserved["GEM_PATH"] = f"/var/task/vendor/bundle/ruby/{abi}:/opt/ruby/gems/{abi}:/var/runtime"
+        unreserved["RUBYLIB"] = "/var/task:/var/runtime/lib:/opt/ruby/lib"
     elif managed and version.runtime.startswith("python"):
         unreserved["LC_CTYPE"] = "C.UTF-8"
         unreserved["PYTHONPATH"] = "/var/runtime"

@@ -156,6 +156,7 @@ RUN_OTHERWISE: Mapping[str, str] = {
     "paddock/worker/runtimes/java/bootstrap.py": "named by its manifest, imported by the zygote",
     "paddock/worker/runtimes/image/bootstrap.py": "named by its manifest, imported by the zygote",
     "paddock/worker/runtimes/nodejs/bootstrap.py": "named by its manifest, imported by the zygote",
+    "paddock/worker/runtimes/ruby/bootstrap.py": "named by its manifest, imported by the zygote",
     "paddock/worker/runtimes/provided/bootstrap.py": "named by its manifest, imported by the zygote",
     "paddock/worker/runtimes/python/wrapped.py": "/var/runtime/bootstrap.py, which a function's wrapper starts",
 }

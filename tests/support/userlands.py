@@ -31,6 +31,15 @@ def paddock(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 def built() -> tuple[Path, store.Userland]:
     """(the store, the userland that serves in it); skips the test where there can be none."""
+    return _there(store.ALL, "userland", "build")
+
+
+def added(runtime: str) -> tuple[Path, store.Userland]:
+    """As built, with the userland of one runtime that Debian has."""
+    return _there(runtime, "runtimes", "add", runtime)
+
+
+def _there(purpose: str, *command: str) -> tuple[Path, store.Userland]:
     if os.geteuid() != 0:
         pytest.skip("a userland is built by root")
     if shutil.which("debootstrap") is None:
@@ -39,9 +48,9 @@ def built() -> tuple[Path, store.Userland]:
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.with_suffix(".lock").open("w") as lock:  # workers of one test run build one
         os.lockf(lock.fileno(), os.F_LOCK, 0)
-        if store.ALL not in store.read(place):
-            done = paddock("userland", "build", "--runtimes-dir", str(place))
+        if purpose not in store.read(place):
+            done = paddock(*command, "--runtimes-dir", str(place))
             if "debootstrap failed" in done.stderr and "Failed getting release file" in done.stderr:
                 pytest.skip(f"no mirror of Debian is reached from here: {done.stderr}")
             assert done.returncode == 0, done.stderr
-    return place, store.read(place)[store.ALL]
+    return place, store.read(place)[purpose]

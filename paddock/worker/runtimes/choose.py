@@ -80,8 +80,9 @@ def look(directories: Sequence[Path], userland: str) -> Facts:
         pythons=discovery.interpreters(),
         system=discovery.ask(Path("/usr/bin/python3")),
         engines={
-            "nodejs": {f"{major}.x": engine for major, engine in discovery.nodes(kept).items()},
-            "java": {str(major): engine for major, engine in discovery.javas().items()},
+            "nodejs": discovery.nodes(kept),
+            "java": discovery.javas(),
+            "ruby": discovery.rubies(),
         },
         userlands=userlands,
     )

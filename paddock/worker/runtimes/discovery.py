@@ -15,7 +15,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from paddock.worker.runtimes import manifests, store
 
 _ASK = "import sys,json;print(json.dumps([sys.base_prefix,list(sys.version_info[:3])]))"
 _ASK_NODE = "console.log(JSON.stringify([process.execPath, process.versions.node.split('.').map(Number)]))"
+_ASK_RUBY = "require 'json'; puts JSON.generate([RbConfig.ruby, RUBY_VERSION.split('.').map(&:to_i)])"
 _JAVA_VERSION = re.compile(r'^JAVA_VERSION="([0-9]+(?:\.[0-9]+)*)', re.MULTILINE)
 _ANSWER_TIMEOUT_S = 10
 _OS_RELEASE = Path("/etc/os-release")
@@ -150,7 +151,7 @@ def _candidates(name: str) -> Iterable[Path]:
     home = Path(os.environ.get("HOME", "/nonexistent"))
     directories = [Path(part) for part in os.environ.get("PATH", "").split(os.pathsep) if part]
     directories += [Path("/usr/bin"), Path("/usr/local/bin")]
-    for pattern in (".pyenv/versions/*/bin", ".local/share/uv/python/*/bin"):
+    for pattern in (".pyenv/versions/*/bin", ".local/share/uv/python/*/bin", ".rbenv/versions/*/bin"):
         directories += sorted(home.glob(pattern))
     directories += sorted(Path("/opt").glob("*/bin"))
     for directory in dict.fromkeys(directories):
@@ -194,16 +195,23 @@ def interpreters() -> dict[str, Interpreter]:
 
 def ask_node(path: Path) -> Engine | None:
     """What the Node.js at `path` says of itself; None when it does not answer sensibly."""
+    return _ask_engine("node", [str(path), "-e", _ASK_NODE])
+
+
+def ask_ruby(path: Path) -> Engine | None:
+    """As ask_node."""
+    return _ask_engine("ruby", [str(path), "-e", _ASK_RUBY])
+
+
+def _ask_engine(name: str, command: list[str]) -> Engine | None:
     try:
-        done = subprocess.run(
-            [str(path), "-e", _ASK_NODE], capture_output=True, timeout=_ANSWER_TIMEOUT_S, check=True, text=True
-        )
+        done = subprocess.run(command, capture_output=True, timeout=_ANSWER_TIMEOUT_S, check=True, text=True)
         executable, (major, minor, patch) = json.loads(done.stdout)
         version = (int(major), int(minor), int(patch))
         prefix = os.path.dirname(os.path.dirname(os.path.realpath(executable)))
     except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return None
-    return _engine("node", prefix, version)
+    return _engine(name, prefix, version)
 
 
 def read_java(home: Path) -> Engine | None:
@@ -225,22 +233,28 @@ def _engine(name: str, prefix: str, version: tuple[int, int, int]) -> Engine | N
     return Engine(name=name, prefix=prefix, version=version) if is_there else None
 
 
-def _newest(found: Iterable[Engine | None]) -> dict[int, Engine]:
-    """major version -> the newest of it."""
-    best: dict[int, Engine] = {}
+def _newest(found: Iterable[Engine | None], names: Callable[[Engine], str]) -> dict[str, Engine]:
+    """Version of a runtime, as a manifest writes it -> the newest engine of it."""
+    best: dict[str, Engine] = {}
     for one in found:
-        if one is not None and best.get(one.version[0], one).version <= one.version:
-            best[one.version[0]] = one
+        if one is not None and best.get(names(one), one).version <= one.version:
+            best[names(one)] = one
     return best
 
 
-def nodes(more: Iterable[Path] = ()) -> dict[int, Engine]:
+def nodes(more: Iterable[Path] = ()) -> dict[str, Engine]:
     """more: programs that lie where nobody would look for them."""
-    places = [*_candidates("node"), *more]
-    return _newest(ask_node(Path(real)) for real in dict.fromkeys(map(os.path.realpath, places)))
+    real = dict.fromkeys(map(os.path.realpath, [*_candidates("node"), *more]))
+    return _newest((ask_node(Path(each)) for each in real), lambda engine: f"{engine.version[0]}.x")
 
 
-def javas() -> dict[int, Engine]:
+def rubies() -> dict[str, Engine]:
+    real = dict.fromkeys(map(os.path.realpath, _candidates("ruby")))
+    return _newest((ask_ruby(Path(each)) for each in real), lambda engine: f"{engine.version[0]}.{engine.version[1]}")
+
+
+def javas() -> dict[str, Engine]:
     homes = [Path(os.path.realpath(path)).parents[1] for path in _candidates("java")]
     homes += [Path(os.environ.get("JAVA_HOME", "/nonexistent")), *sorted(Path("/usr/lib/jvm").glob("*"))]
-    return _newest(read_java(Path(real)) for real in dict.fromkeys(map(os.path.realpath, homes)))
+    real = dict.fromkeys(map(os.path.realpath, homes))
+    return _newest((read_java(Path(each)) for each in real), lambda engine: str(engine.version[0]))

@@ -23,8 +23,9 @@ from paddock.worker.runtimes import jars
 from paddock.worker.runtimes.discovery import Interpreter, Runtime
 from paddock.worker.sandbox import within
 
+_SCRIPTS = {"nodejs": "index.mjs", "ruby": "index.rb"}
 JAVA_LOCK = "function-java.lock"
-NODE_SCRIPT = Path(__file__).parent / "nodejs" / "index.mjs"
+SCRIPTS = {family: Path(__file__).parent / family / name for family, name in _SCRIPTS.items()}
 PYTHON_PROGRAM = Path(__file__).parent / "python" / "wrapped.py"
 PYTHON_PLATFORM = "paddock-platform"
 """Where in /var/runtime that program looks for its own modules."""
@@ -132,15 +133,16 @@ def _made(final: Path, fill: Callable[[Path], None]) -> Path:
     return final
 
 
-def _provide_script(directory: Path) -> Path:
-    """Node.js's side of the runtime is one file of ours."""
-    content = NODE_SCRIPT.read_bytes()
+def _provide_script(family: str, directory: Path) -> Path:
+    """Node.js's and Ruby's side of the runtime is one file of ours."""
+    script = SCRIPTS[family]
+    content = script.read_bytes()
 
     def fill(working: Path) -> None:
-        (working / NODE_SCRIPT.name).write_bytes(content)
-        (working / NODE_SCRIPT.name).chmod(0o644)
+        (working / script.name).write_bytes(content)
+        (working / script.name).chmod(0o644)
 
-    return _made(directory / f"nodejs-{hashlib.sha256(content).hexdigest()[:16]}", fill)
+    return _made(directory / f"{family}-{hashlib.sha256(content).hexdigest()[:16]}", fill)
 
 
 def _archive(runtime: Runtime, listed: tuple[jars.Jar, ...]) -> Path:
@@ -185,8 +187,8 @@ def provide(runtime: Runtime, directory: Path) -> Path | None:
 
     Takes some seconds the first time. Raises PackagesMissing and OSError.
     """
-    if runtime.family.family == "nodejs":
-        return _provide_script(directory)
+    if runtime.family.family in SCRIPTS:
+        return _provide_script(runtime.family.family, directory)
     if runtime.family.family == "java":
         return _provide_jars(runtime, directory)
     interpreter = runtime.interpreter
