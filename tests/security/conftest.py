@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.server import ROOT, RunningServer
+from tests.support.userlands import built
 
 INSIDE = Path(__file__).parent / "inside"
 ORDINARY_UID = 54_321
@@ -62,11 +63,14 @@ def make_server(mode: str, tmp: Path, **settings: object) -> RunningServer:
         return _rootless(**settings)
     if os.geteuid() != 0:
         pytest.skip("isolation by root needs tests that run as root")
+    if mode == "userland":
+        return RunningServer(tmp, **{"runtimes_dir": built()[0], "userland": "auto", **settings})
     return RunningServer(tmp, **settings)
 
 
 @pytest.fixture(scope="session", params=["root", "rootless"])
 def mode(request: pytest.FixtureRequest) -> str:
+    """root, rootless, or userland: by root, with functions in a userland of their own."""
     return str(request.param)
 
 

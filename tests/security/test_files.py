@@ -10,6 +10,12 @@ import pytest
 from tests.security.conftest import Attacker
 from tests.support.server import ROOT, RunningServer
 
+# In a userland of functions' own as well: it is what they see of files that differs there.
+pytestmark = [
+    pytest.mark.parametrize("mode", ["root", "rootless", "userland"], indirect=True, scope="session"),
+    pytest.mark.timeout(1_200),  # the first may build it
+]
+
 REFUSED = {"ENOENT", "EACCES", "EPERM", "EROFS", "EINVAL", "EBUSY", "ENOTDIR", "ENXIO"}
 DEVICES = {"null": "c1:3", "zero": "c1:5", "full": "c1:7", "random": "c1:8", "urandom": "c1:9"}
 
