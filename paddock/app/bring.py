@@ -75,12 +75,14 @@ def _built(plan: debian.Plan, directory: Path, now: datetime) -> str:
 
 
 def _userlands(config: Config) -> list[str]:
-    rows = [("USERLAND", "DEBIAN", "SERVES", "BUILT", "PACKAGES", "PROGRAMS")]
+    rows = [("USERLAND", "DEBIAN", "SERVES", "BUILT", "UPDATES", "PACKAGES", "PROGRAMS")]
     for directory in store.places(config.runtimes_dir):
         for name, purposes, facts in store.every(directory):
             programs = " ".join(f"{program}={version}" for program, version in facts["programs"].items())
             serves = ",".join(purposes) or "nothing"
-            rows.append((name, facts["version"], serves, facts["built"], str(len(facts["packages"])), programs))
+            updates = facts["updates"].partition(":")[0]  # the mirror's name for them, or none and why
+            packed = str(len(facts["packages"]))
+            rows.append((name, facts["version"], serves, facts["built"], updates, packed, programs))
     if len(rows) == 1:
         return ["none: functions see the host's /usr, read-only. `paddock userland build` makes one, as root."]
     return columns(rows)

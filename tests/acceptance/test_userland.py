@@ -15,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,6 +71,24 @@ def handler(event, context):
     return [float((box @ box.T).trace()), lxml.etree.fromstring("<a><b/></a>").xpath("count(//b)"),
             key.decrypt(key.encrypt(b"seal")).decode(), picture.getvalue()[1:4].decode(),
             int(pandas.DataFrame({"k": [1, 1], "v": [2, 3]}).groupby("k").v.sum()[1])]
+"""
+SIBLINGS = 8
+SNAPS = """
+import os, random, ssl, time, uuid
+uuid.uuid4(), random.random(), os.urandom(8)
+
+def drawn():
+    return [str(random.random()), str(uuid.uuid4()), ssl.RAND_bytes(8).hex(), os.urandom(8).hex()]
+
+def handler(event, context):
+    time.sleep(0.5)  # so that the next event comes to another environment
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.write(writing, os.urandom(8).hex().encode())
+        os._exit(0)
+    os.wait()
+    return {"drawn": [*drawn(), os.read(reading, 99).decode()], "stream": context.log_stream_name,
+            "type": os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"]}
 """
 
 
@@ -181,6 +201,29 @@ def test_native_wheels_run_in_it(own: RunningServer, tmp_path: Path) -> None:
         assert own.invoke("wheels")[0] == [55.0, 1.0, "seal", "PNG", 5]
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="SnapStart is for x86_64")
+def test_restored_environments_draw_numbers_of_their_own(own: RunningServer, home: tuple[Path, store.Userland]) -> None:
+    """The userland's C library may keep what it draws them from in memory, which a snapshot must not hold."""
+    runtime = max((name for name in home[1].programs if name.startswith("python")), key=len)
+    own.create("snaps", SNAPS, Runtime=runtime, SnapStart={"ApplyOn": "PublishedVersions"}, MemorySize=256)
+    client = own.client("lambda", max_pool_connections=SIBLINGS)
+    client.publish_version(FunctionName="snaps")
+    client.get_waiter("published_version_active").wait(
+        FunctionName="snaps", Qualifier="1", WaiterConfig={"Delay": 0.1, "MaxAttempts": 600}
+    )
+
+    def ask(_: int) -> Any:
+        payload = client.invoke(FunctionName="snaps", Qualifier="1", Payload=b"{}")["Payload"].read()
+        return json.loads(payload)
+
+    with ThreadPoolExecutor(SIBLINGS) as pool:
+        found = list(pool.map(ask, range(SIBLINGS)))
+    assert {each["type"] for each in found} == {"snap-start"}
+    assert len({each["stream"] for each in found}) > 1, "one environment served all: the test shows nothing"
+    drawn = [number for each in found for number in each["drawn"]]
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_it_is_said_where_functions_live(own: RunningServer, home: tuple[Path, store.Userland]) -> None:
     place, userland = home
     assert f"userland    functions see {userland.label} ({userland.name})" in own.log
@@ -221,7 +264,7 @@ def test_a_killed_build_leaves_nothing_that_runs_or_serves(tmp_path: Path, home:
     del home  # that one can be built here at all
     command = [sys.executable, "-m", "paddock", "userland", "build", "--runtimes-dir", str(tmp_path)]
     building = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: building.poll() is not None or list(tmp_path.glob("userlands/making-*/root/debootstrap")))
+    until(lambda: building.poll() is not None or list(tmp_path.glob("userlands/making-*/*/debootstrap")))
     assert building.poll() is None
     second = paddock("userland", "build", "--runtimes-dir", str(tmp_path))
     assert (second.returncode, "wait for it" in second.stderr) == (1, True)

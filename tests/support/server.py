@@ -43,6 +43,12 @@ def zipped(files: Mapping[str, str | bytes], mode: int = 0o644, compression: int
     return buffer.getvalue()
 
 
+def _home() -> dict[str, object]:
+    """TESTS_IN_USERLAND: a directory as of `paddock up --runtimes-dir`; then functions of all tests live in its."""
+    place = os.environ.get("TESTS_IN_USERLAND")
+    return {"userland": "auto", "runtimes_dir": place} if place else {"userland": "host"}
+
+
 FILES_FEW = 100  # packages of more are worth compressing: the API takes 50 MB
 
 
@@ -58,7 +64,7 @@ class RunningServer:
         self._launcher = launcher
         # Locked down unless a test is about networks: a Paddock with egress changes this machine's own network.
         # On the host's /usr unless it is about userlands: whoever tests may have built one, or not.
-        self._settings = {"network": "none", "userland": "host", **settings}
+        self._settings = {"network": "none", **_home(), **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = ""
 

@@ -20,6 +20,10 @@ Which pages exist is read from /proc/self/pagemap before the writing and again a
 itself has added is found then, and it is done once more with more. Pages never go as long as no mapping does, so a
 second look that finds nothing new is the proof that the file is complete.
 
+Some memory must not be in a file: what the C library keeps to draw random numbers from without a system call (getrandom
+in the kernel's vdso, glibc 2.41). The kernel gives a fork zeros there, and so does a restored process get them, or all
+would draw the same.
+
 Caveats: x86_64 only; one thread, no child processes; timers do not come along. Each ends in `Unfit` or, for timers, is
 documented. Standard library only.
 """
@@ -58,7 +62,9 @@ _SHARED_TREES = ("/usr/", "/lib/", "/lib64/", "/etc/", "/var/lang/", "/var/runti
 _READ, _WRITE, _EXECUTE = 1, 2, 4
 _SHARED, _PRIVATE, _FIXED, _ANONYMOUS, _NORESERVE, _NOREPLACE = 1, 2, 0x10, 0x20, 0x4000, 0x100000
 _SYS_OPEN, _SYS_CLOSE, _SYS_MMAP, _SYS_MPROTECT, _SYS_MUNMAP, _SYS_BRK = 2, 3, 9, 10, 11, 12
-_SYS_PREAD, _SYS_PWRITE = 17, 18
+_SYS_PREAD, _SYS_PWRITE, _SYS_MADVISE = 17, 18, 28
+_WIPE_ON_FORK = 18  # MADV_WIPEONFORK
+_FLAGS_OF_SECRETS = {"dp", "wf"}  # of /proc/self/smaps: droppable, wiped in a fork
 
 # int take(state) at 0, void restore(state) at _RESTORE_ENTRY. state: [0] stack pointer, [8] the list for taking,
 # [16] the list for restoring, [24] where taking failed, [32] with which result. tests/unit holds the source.
@@ -112,6 +118,21 @@ def mappings() -> List[Mapping]:
     return found
 
 
+def secrets() -> FrozenSet[int]:
+    """Where mappings begin that no other process may have a copy of: zeros to a fork, by the kernel's own flags."""
+    found = []
+    start = 0
+    with open("/proc/self/smaps") as file:
+        for line in file:
+            name, _, rest = line.partition(" ")
+            if name == "VmFlags:":
+                if _FLAGS_OF_SECRETS & set(rest.split()):
+                    found.append(start)
+            elif not name.endswith(":"):
+                start = int(name.split("-")[0], 16)
+    return frozenset(found)
+
+
 def unchanging() -> FrozenSet[Mapping]:
     """Before there is a function: read-only mappings of files, which every fork of the zygote is born with."""
     found = [one for one in mappings() if not one.protection & _WRITE and one.access[3] == "p"]
@@ -147,8 +168,9 @@ def _is_left_alone(mapping: Mapping) -> bool:
 class _Plan:
     """The two lists, and what goes with them into our own mapping."""
 
-    def __init__(self, baseline: FrozenSet[Mapping], at_bytes: int) -> None:
+    def __init__(self, baseline: FrozenSet[Mapping], secret: FrozenSet[int], at_bytes: int) -> None:
         self._baseline = baseline
+        self._secret = secret
         self._taking: List[bytes] = []
         self._restoring: List[bytes] = []
         self._strings = bytearray()
@@ -207,6 +229,10 @@ class _Plan:
         self._restore(_SYS_PREAD, IMAGE_FD, start, mapping.end - start, offset, want=mapping.end - start)
 
     def _private(self, mapping: Mapping, runs: Runs) -> None:
+        if mapping.start in self._secret:
+            self._map(mapping.start, mapping.end, mapping.protection, _PRIVATE | _ANONYMOUS | _NORESERVE, -1, 0)
+            self._restore(_SYS_MADVISE, mapping.start, mapping.end - mapping.start, _WIPE_ON_FORK, want=0)
+            return
         if mapping.is_shared_file:
             size = mapping.end - mapping.start
             is_within = mapping.offset + size <= os.stat(mapping.path).st_size + _PAGE - 1
@@ -287,11 +313,11 @@ def _own_mapping(libc: ctypes.CDLL) -> None:
     ctypes.memmove(_PLACE + _CODE_AT, _CODE, len(_CODE))
 
 
-def _scan(pagemap: int, baseline: FrozenSet[Mapping]) -> List[Tuple[Mapping, Runs]]:
-    return [
-        (one, () if _is_left_alone(one) or one in baseline or one.access[3] == "s" else _own_pages(pagemap, one))
-        for one in mappings()
-    ]
+def _scan(pagemap: int, baseline: FrozenSet[Mapping], secret: FrozenSet[int]) -> List[Tuple[Mapping, Runs]]:
+    def is_elsewhere(one: Mapping) -> bool:
+        return _is_left_alone(one) or one in baseline or one.access[3] == "s" or one.start in secret
+
+    return [(one, () if is_elsewhere(one) else _own_pages(pagemap, one)) for one in mappings()]
 
 
 def _room() -> List[bytes]:
@@ -321,10 +347,11 @@ def take(baseline: FrozenSet[Mapping]) -> bool:
     own_at = _PAGE
     for _ in range(_ROUNDS_MAX):
         os.ftruncate(IMAGE_FD, 0)
-        found = _scan(pagemap, baseline)
+        secret = secrets()
+        found = _scan(pagemap, baseline, secret)
         if len(found) > _MAPPINGS_MAX:
             raise Unfit("its memory is in too many pieces")
-        plan = _Plan(baseline, own_at + _PLACE_BYTES)
+        plan = _Plan(baseline, secret, own_at + _PLACE_BYTES)
         plan.make(found, libc.sbrk(0))
         state, data, size = plan.place(own_at)
         ctypes.memmove(_PLACE + _STATE_AT, state, len(state))
@@ -333,7 +360,7 @@ def take(baseline: FrozenSet[Mapping]) -> bool:
         taken = call(_PLACE + _STATE_AT)
         if taken == 1:
             return True  # here nobody has opened pagemap
-        if taken == 0 and _is_complete(_scan(pagemap, baseline), found, plan):
+        if taken == 0 and _is_complete(_scan(pagemap, baseline, secret), found, plan):
             os.close(pagemap)
             return False
     room.clear()
