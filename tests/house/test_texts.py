@@ -84,7 +84,8 @@ def test_the_changelog_keeps_its_form() -> None:
 
 def test_decisions_say_why_and_what_was_refused() -> None:
     pages = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
-    assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]
+    numbers = [page.name[:4] for page in pages]
+    assert len(set(numbers)) == len(numbers), "two decisions have one number"  # one that is not taken leaves a gap
     faults = {page.name: found for page in pages if (found := list(decision_faults(page.read_text(encoding="utf-8"))))}
     assert not faults, f"a decision has a title with its number, the decision, '## Why' and '## Refused': {faults}"
 
