@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from paddock import __version__, app
-from paddock.cli import arguments, developing, health, sign
+from paddock.cli import arguments, developing, health, images, sign
 from paddock.config import Config, ConfigError
 from paddock.worker.runtimes import choose
 from paddock.worker.sandbox import doctor
@@ -57,6 +57,13 @@ def _run(given: argparse.Namespace) -> int:
                 return 1
         case command if command in developing.COMMANDS:
             return developing.run(given, os.environ, *app.time_and_chance())
+        case "images":
+            try:
+                prune = given.action == "prune"
+                print(images.pruned(given.endpoint) if prune else images.listed(given.endpoint, given.json))
+            except images.CannotAsk as error:
+                print(f"paddock: {error}", file=sys.stderr)
+                return 1
         case "sign":
             return _signed(given)
         case "version":

@@ -88,6 +88,12 @@ class Images(Protocol):
     async def layer(self, digest: str) -> Path:
         """A local file with the layer's blob. Raises FileNotFoundError."""
 
+    async def known(self) -> Sequence[ContainerImage]:
+        """Every image that was fetched and not pruned since."""
+
+    async def prune(self, is_used: Callable[[str], bool]) -> tuple[Sequence[ContainerImage], int]:
+        """Forget what is not used: (images, bytes of layers that are gone). is_used: whether a digest still is."""
+
 
 class Reading(Protocol):
     """Bytes that are being read, in pieces. Close it if it is not read to its end."""

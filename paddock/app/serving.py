@@ -15,7 +15,7 @@ from paddock.front.access import AccessRecord
 from paddock.front.app import Front, FrontSettings
 from paddock.front.downloads import Downloads
 from paddock.front.function_urls import FunctionUrls
-from paddock.services import SERVICES, s3
+from paddock.services import SERVICES, lambda_, s3
 from paddock.services.service import Mount
 from paddock.worker.worker import Worker
 
@@ -43,6 +43,7 @@ def front(
         now=on.clock.now,
         site=s3.Web(desks["s3"]),
         hooks={s3.WEBHOOK: s3.Webhook(desks["s3"], start.config.s3_webhook_token)},
+        tools=lambda_.image_tools(desks["lambda"]),
         sessions=on.sessions,
         function_urls=_function_urls(start, on, desks["lambda"]),
     )

@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     health.add_argument("--endpoint", default=endpoint_of(Config()), help="default: %(default)s")
 
     developing.add(commands)
+    _add_images(commands.add_parser("images", help="the container images a running server has pulled; prune them"))
     _add_sign(commands.add_parser("sign", help="sign a package for functions with a code signing configuration"))
     commands.add_parser("version", help="print the version")
     commands.add_parser("serve")  # the server half of `up`, started by the jailer; not for people, so without help
@@ -89,6 +90,19 @@ def _add_userland(userland: argparse.ArgumentParser) -> None:
 
 def _add_runtimes_dir(command: argparse.ArgumentParser) -> None:
     command.add_argument("--runtimes-dir", metavar="DIRECTORY", help=settings()["runtimes_dir"].doc)
+
+
+def _add_images(images: argparse.ArgumentParser) -> None:
+    images.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "prune"),
+        default="list",
+        help="list: each with its size, how much of it others share, and the functions that use it; "
+        "prune: remove what no function and no version needs",
+    )
+    images.add_argument("--endpoint", default=endpoint_of(Config()), help="of the server; default: %(default)s")
+    images.add_argument("--json", action="store_true", help="of list: for scripts")
 
 
 def _add_sign(sign: argparse.ArgumentParser) -> None:

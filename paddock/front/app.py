@@ -115,6 +115,7 @@ class Front:
     sessions: whose temporary credentials are; without them nobody's are told apart.
     documents: texts that anybody may GET, by path (the certificate of SNS's signatures).
     site: what pages of other sites may use (pages.py). hooks: who takes POSTs at a path; each checks who calls.
+    tools: the same, for the command line; no function's call gets there.
     function_urls: what answers at hosts of their own, which web pages may use, too.
     """
 
@@ -132,10 +133,12 @@ class Front:
         now: Callable[[], datetime] | None = None,
         site: Site | None = None,
         hooks: Mapping[str, Hook] | None = None,
+        tools: Mapping[str, Hook] | None = None,
         sessions: Sessions | None = None,
         function_urls: FunctionUrls | None = None,
     ) -> None:
         self._hooks = hooks if hooks is not None else {}
+        self._tools = tools if tools is not None else {}
         self._pages = Pages(site)
         self._settings = settings
         self._downloads = code_downloads
@@ -213,6 +216,8 @@ class Front:
             fields = (("Content-Type", "application/x-pem-file"),)
             return Response(status=200, headers=fields, body=self._documents[incoming.path])
         hook = self._hooks.get(incoming.path) if incoming.method == "POST" else None
+        if hook is None and incoming.method == "POST" and not account:
+            hook = self._tools.get(incoming.path)
         if hook is not None:
             return await hook(incoming)
         if self._pages.is_form(head):

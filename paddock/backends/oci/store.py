@@ -135,11 +135,9 @@ class StoredImages:
         return found
 
     async def known(self) -> Sequence[ContainerImage]:
-        """Every image that was pulled and not pruned since."""
         return list((await asyncio.to_thread(self._read_known)).values())
 
     async def prune(self, is_used: Callable[[str], bool]) -> tuple[Sequence[ContainerImage], int]:
-        """Forget what is not used: (images, bytes of layers that are gone). is_used: whether a digest still is."""
         gone = []
         for path, image in (await asyncio.to_thread(self._read_known)).items():
             if not is_used(image.config):

@@ -20,6 +20,7 @@ from paddock.services.lambda_ import (
     versions,
 )
 from paddock.services.lambda_.desk import Desk
+from paddock.services.lambda_.image_tools import image_tools
 from paddock.services.lambda_.not_yet import NOT_YET
 from paddock.services.service import Service
 
@@ -48,4 +49,4 @@ SERVICE = Service(
     self_limited=frozenset({"Invoke", "InvokeWithResponseStream"}),
 )
 
-__all__ = ["SERVICE", "Desk"]
+__all__ = ["SERVICE", "Desk", "image_tools"]

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,12 @@ class NoImages:
 
     async def layer(self, digest: str) -> Path:
         raise FileNotFoundError(digest)
+
+    async def known(self) -> Sequence[ContainerImage]:
+        return ()
+
+    async def prune(self, is_used: Callable[[str], bool]) -> tuple[Sequence[ContainerImage], int]:
+        return (), 0
 
 
 class Client:
