@@ -192,6 +192,10 @@ class Front:
             self._note(asked, incoming.received_bytes, response, self._monotonic() - started_s)
         return replace(response, headers=(*response.headers, *asked.shared)) if asked.shared else response
 
+    def _hook(self, path: str, account: str) -> Hook | None:
+        found = self._hooks.get(path)
+        return found if found is not None or account else self._tools.get(path)
+
     async def _answer(self, incoming: IncomingRequest, asked: _Asked, account: str) -> Response:
         """The steps, in order. Whatever goes wrong is raised."""
         key = self._heads.key(incoming, account)
@@ -215,10 +219,7 @@ class Front:
         if incoming.path in self._documents and incoming.method == "GET":
             fields = (("Content-Type", "application/x-pem-file"),)
             return Response(status=200, headers=fields, body=self._documents[incoming.path])
-        hook = self._hooks.get(incoming.path) if incoming.method == "POST" else None
-        if hook is None and incoming.method == "POST" and not account:
-            hook = self._tools.get(incoming.path)
-        if hook is not None:
+        if incoming.method == "POST" and (hook := self._hook(incoming.path, account)) is not None:
             return await hook(incoming)
         if self._pages.is_form(head):
             return await self._post(incoming, head, asked, account)

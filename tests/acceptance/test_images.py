@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -18,7 +19,20 @@ import pytest
 from botocore.exceptions import ClientError, WaiterError
 
 from tests.support import clients
-from tests.support.images import DIRECTORY, File, Image, Layer, layer, link, probe, tar, write_layout
+from tests.support.extensions import extension
+from tests.support.images import (
+    DIRECTORY,
+    Content,
+    File,
+    Image,
+    Layer,
+    host_python,
+    layer,
+    link,
+    probe,
+    tar,
+    write_layout,
+)
 from tests.support.registry import Registry
 from tests.support.server import ROLE, ROOT, RunningServer
 
@@ -275,6 +289,84 @@ def test_it_survives_a_restart_without_its_registry(tmp_path: Path, program: byt
         server.stop()
         server.start()
         assert server.invoke("f", "read /mark")[0] == "pulled"
+
+
+ENTRY_POINT = """#!/bin/sh
+# As in AWS's base images: the command is the handler, and /var/runtime/bootstrap runs it.
+[ $# = 1 ] || { echo "entrypoint requires the handler name to be the first argument" >&2; exit 142; }
+export _HANDLER="$1"
+[ -n "$AWS_LAMBDA_RUNTIME_API" ] || exec /usr/local/bin/aws-lambda-rie /var/runtime/bootstrap
+exec /var/runtime/bootstrap
+"""
+BOOTSTRAP = """#!/bin/sh
+export AWS_EXECUTION_ENV=AWS_Lambda_python_of_an_image
+exec /usr/bin/python3 -m awslambdaric "$_HANDLER"
+"""
+EXTENSION = """
+register("INVOKE", "SHUTDOWN")
+while True:
+    say("got", following()["eventType"])
+"""
+
+
+@pytest.fixture(scope="module")
+def base() -> tuple[Layer, Layer]:
+    """Layers as of AWS's base images for Python: a userland, and what is in /var/runtime."""
+    try:
+        userland, client = host_python(), clients.python_client()
+    except clients.Missing as error:
+        pytest.skip(str(error))
+    runtime: dict[str, Content] = {
+        f"var/runtime/{name}": File(content) for name, content in client.items() if name not in ("app.py", "bootstrap")
+    }
+    runtime["var/runtime/bootstrap"] = File(BOOTSTRAP.encode(), 0o755)
+    runtime["lambda-entrypoint.sh"] = File(ENTRY_POINT.encode(), 0o755)
+    return layer(userland, ""), layer(runtime)
+
+
+def python_image(base: tuple[Layer, Layer], **more: Any) -> Image:
+    code: dict[str, Content] = {f"var/task/{name}": File(text) for name, text in clients.python().items()}
+    code["opt/extensions/watcher"] = File(extension(EXTENSION).encode(), 0o755)
+    given = {
+        "entry_point": ["/lambda-entrypoint.sh"],
+        "command": ["app.handler"],
+        "environment": [
+            "LANG=en_US.UTF-8", "TZ=:/etc/localtime", "PATH=/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+            "LD_LIBRARY_PATH=/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/task:/opt/lib",
+            "LAMBDA_TASK_ROOT=/var/task", "LAMBDA_RUNTIME_DIR=/var/runtime", "PYTHONPATH=/var/runtime",
+        ],
+        "working_directory": "/var/task",
+    }  # fmt: skip
+    return Image([*base, layer(code)], **{**given, **more})
+
+
+def test_the_layout_of_awss_base_images(
+    server: RunningServer, aws: Any, name: str, base: tuple[Layer, Layer], registry: Registry
+) -> None:
+    """Their entry point, AWS's own runtime client, unmodified, and an extension."""
+    registry.put("python", "1", python_image(base))
+    create(aws, name, f"{registry.host}/python:1", Timeout=20, MemorySize=1769)
+    found, response = server.invoke(name, {"do": "tell"}, LogType="Tail")
+    assert "FunctionError" not in response, base64.b64decode(response["LogResult"]).decode()
+    assert found["event"] == {"do": "tell"}
+    assert found["id"] == response["ResponseMetadata"]["RequestId"]
+    assert found["name"] == name
+    failed, response = server.invoke(name, {"do": "raise"}, LogType="Tail")
+    assert response["FunctionError"] == "Unhandled"
+    assert (failed["errorType"], failed["errorMessage"]) == ("ValueError", "boom")
+    tail = base64.b64decode(response["LogResult"]).decode()
+    assert "a line of the function" in tail
+    assert "watcher got INVOKE" in tail
+    assert server.invoke(name, {"do": "read", "path": "/proc/self/status"})[0].startswith("Name:\tpython3")
+    aws.update_function_configuration(FunctionName=name, ImageConfig={"Command": ["absent.handler"]})
+    settled(aws, name)
+    failed, _ = server.invoke(name, {"do": "tell"})
+    assert failed["errorType"] == "Runtime.ImportModuleError"
+    aws.update_function_configuration(FunctionName=name, ImageConfig={"Command": ["two", "words"]})
+    settled(aws, name)
+    failed, _ = server.invoke(name, {"do": "tell"})
+    assert failed["errorType"] == "Runtime.ExitError"
+    assert "exit status 142" in failed["errorMessage"]
 
 
 # -- registries

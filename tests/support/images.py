@@ -12,6 +12,9 @@ import hashlib
 import io
 import json
 import platform
+import re
+import subprocess
+import sysconfig
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -189,6 +192,28 @@ def write_layout(directory: Path, images: Mapping[str, Image]) -> None:
     for image in images.values():
         for name, content in {**image.blobs, image.digest: image.manifest}.items():
             (blobs / name.removeprefix("sha256:")).write_bytes(content)
+
+
+def host_python() -> dict[str, Content]:
+    """The system's Python and its shell with all that they need, as files of an image. Raises clients.Missing."""
+    python, library = clients.SYSTEM_PYTHON.resolve(), Path(f"/usr/lib/{clients.SYSTEM_PYTHON.resolve().name}")
+    if not library.is_dir():
+        raise clients.Missing("a Python in /usr is needed")
+    unwanted = {"test", "tests", "idlelib", "tkinter", "ensurepip", "lib2to3", "__pycache__", "turtledemo"}
+    files = [
+        path
+        for path in library.rglob("*")
+        if path.is_file() and path.suffix in (".py", ".so") and not unwanted & set(path.relative_to(library).parts)
+    ]
+    programs = [python, Path("/bin/sh").resolve(), *(path for path in files if path.suffix == ".so")]
+    programs += Path(sysconfig.get_paths()["platlib"]).glob("runtime_client.*.so")  # of AWS's client
+    listed = subprocess.run(["ldd", *map(str, programs)], capture_output=True, text=True, check=True).stdout
+    libraries = {Path(found) for found in re.findall(r"(/\S+\.so\S*) \(0x", listed)}
+    found: dict[str, Content] = {str(path)[1:]: File(path.read_bytes()) for path in files}
+    found |= {str(path)[1:]: File(path.read_bytes(), 0o755) for path in libraries}
+    found["usr/bin/python3"] = File(python.read_bytes(), 0o755)
+    found["bin/sh"] = File(Path("/bin/sh").read_bytes(), 0o755)
+    return found
 
 
 def probe() -> bytes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import SplitResult, quote, urlsplit
@@ -116,10 +117,7 @@ class Fetcher:
         except ValueError as error:
             raise ConnectionError(f"{parts.hostname} cannot be reached: {error}") from error
         try:
-            peer = ipaddress.ip_address(writer.get_extra_info("peername")[0].partition("%")[0])
-            mapped = getattr(peer, "ipv4_mapped", None)
-            if (mapped or peer).is_link_local:
-                raise ConnectionError(f"{parts.hostname} is a link-local address")
+            _check_address(writer.get_extra_info("peername")[0])  # a name may have changed what it means
             writer.write(_head(parts, headers))
             await writer.drain()
             answer = Answer(reader)
@@ -133,6 +131,8 @@ class Fetcher:
             raise ConnectionError("only http and https can be asked")
         context = self._secured() if parts.scheme == "https" else None
         port = parts.port or (443 if context is not None else 80)
+        for info in await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM):
+            _check_address(str(info[4][0]))
         return await asyncio.open_connection(parts.hostname, port, ssl=context)
 
     def _secured(self) -> ssl.SSLContext:
@@ -140,6 +140,12 @@ class Fetcher:
         if self._context is None:
             self._context = ssl.create_default_context()
         return self._context
+
+
+def _check_address(text: str) -> None:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if (getattr(address, "ipv4_mapped", None) or address).is_link_local:
+        raise ConnectionError(f"{text} is a link-local address")
 
 
 def _head(parts: SplitResult, headers: Mapping[str, str]) -> bytes:

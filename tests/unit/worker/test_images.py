@@ -197,7 +197,7 @@ def test_places_of_environments_are_real(tmp_path: Path) -> None:
     hostile = layer(
         {
             "proc": link("/"), "dev": link("tmp"), "tmp": File(b"x"), "mnt": link("mnt"),
-            "etc": link("/proc/1/root/etc"),
+            "etc": link("/proc/1/root"),
         }
     )  # fmt: skip
     root = root_of(tmp_path, hostile)
