@@ -29,7 +29,8 @@ def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
     ahead: whether there is time before the assignment; this runtime has nothing to do with it.
     """
     del ahead
-    channel = Channel(socket.socket(fileno=channel_fd))
+    sock = socket.socket(fileno=channel_fd)
+    channel = Channel(sock)
     kind, _, body = channel.receive()
     if kind != ASSIGN:
         raise RuntimeError(f"unexpected frame {kind}")
@@ -42,6 +43,8 @@ def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
     message = f"RequestId: {image['request_id']} Error: {reason}"
     told = json.dumps({"errorType": error_type, "errorMessage": message}, separators=(",", ":"))
     channel.send(FAILED, json.dumps({"type": error_type}).encode(), told.encode())
+    while sock.recv(4096):  # until it was heard, and everything here is ended: else our end could be heard first
+        pass
     os._exit(1)
 
 

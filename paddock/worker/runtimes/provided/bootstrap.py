@@ -28,7 +28,8 @@ def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
     ahead: whether there is time before the assignment; this runtime has nothing to do with it.
     """
     del ahead
-    channel = Channel(socket.socket(fileno=channel_fd))
+    sock = socket.socket(fileno=channel_fd)
+    channel = Channel(sock)
     kind, _, body = channel.receive()
     if kind != ASSIGN:
         raise RuntimeError(f"unexpected frame {kind}")
@@ -47,4 +48,6 @@ def run(channel_fd: int, telemetry_fd: int, ahead: bool) -> None:
         cause = f"Couldn't find valid bootstrap(s): [{' '.join(CANDIDATES)}]"
     # Without a body: the platform words it, for it alone knows which request this is.
     channel.send(FAILED, json.dumps({"type": "Runtime.InvalidEntrypoint", "cause": cause}).encode())
+    while sock.recv(4096):  # until it was heard, and everything here is ended: else our end could be heard first
+        pass
     os._exit(1)
