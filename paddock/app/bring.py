@@ -111,7 +111,8 @@ def _listed(config: Config) -> list[str]:
         lacks = packages.available(runtime)
         state = f"missing: {lacks}" if lacks else f"ready: {runtime.executable}"
         note = f" (on the host's /usr: {runtime.note})" if runtime.note else ""
-        rows.append((runtime.name, runtime.version, home, state + note))
+        shown = home if runtime.family.code != "root" else ""  # functions see their image and nothing else
+        rows.append((runtime.name, runtime.version, shown, state + note))
     return columns(rows)
 
 

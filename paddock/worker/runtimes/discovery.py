@@ -127,6 +127,8 @@ class Runtime:
             return ".".join(map(str, self.engine.version))
         if self.family.family == "python" and self.interpreter is not None:
             return ".".join(map(str, self.interpreter.version))
+        if self.family.code == "root":
+            return ""  # an image's own
         return self.userland.label if self.userland is not None else host_label(_OS_RELEASE)
 
     @property
