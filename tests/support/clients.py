@@ -6,6 +6,7 @@ A builder returns the files of the package, or raises Missing with the reason wh
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,9 +73,12 @@ def _locked(name: str) -> Iterator[None]:
         yield
 
 
-def _built(name: str, build: Callable[[Path, Path], None], *also: str) -> Files:
-    """Let `build` fill a directory from a copy of the sources, unless it has been done. also: what else matters."""
-    sources = _files(SOURCES / name)
+def _built(name: str, build: Callable[[Path, Path], None], *also: str, patterns: Sequence[str] = ()) -> Files:
+    """Let `build` fill a directory from a copy of the sources, unless it has been done.
+
+    also: what else matters. patterns: which of the sources do; all of them, where there are none.
+    """
+    sources = _files(SOURCES / name, *patterns)
     digest = hashlib.sha256(repr((sorted(sources.items()), platform.machine(), also)).encode()).hexdigest()[:16]
     done = _cache() / f"{name}-{digest}"
     with _locked(name):
@@ -150,11 +154,11 @@ def node_client() -> Files:
                 shutil.copytree(client / part, target)
             else:
                 shutil.copy(client / part, target)
-        shutil.copy(source / "index.mjs", output)
         starter = "#!/bin/sh\nexec /usr/bin/node node_modules/aws-lambda-ric/bin/index.mjs index.handler\n"
         (output / "bootstrap").write_text(starter)
 
-    return _built("node", build, version)
+    # The function is no part of what is compiled, for minutes.
+    return {**_built("node", build, version, patterns=("package*.json",)), **node()}
 
 
 def probe() -> Files:
@@ -177,16 +181,31 @@ def golang() -> Files:
     return _built("go", build)
 
 
+def _cargo(source: Path, program: str, output: Path) -> None:
+    lock = source / "Cargo.lock"  # kept without addresses; Cargo wants to read where each pinned crate is from
+    lock.write_text(lock.read_text().replace("checksum = ", f'source = "{CRATES}"\nchecksum = '))
+    _run(["cargo", "build", "--locked"], source, CARGO_TARGET_DIR=str(source / "target"))
+    shutil.copy(source / "target/debug" / program, output)
+
+
 def rust() -> Files:
+    _need("cargo")
+    return _built("rust", lambda source, output: _cargo(source, "bootstrap", output))
+
+
+def web_adapter() -> Files:
+    """A layer, as AWS publishes it: the adapter as an extension, and its wrapper for managed runtimes."""
     _need("cargo")
 
     def build(source: Path, output: Path) -> None:
-        lock = source / "Cargo.lock"  # kept without addresses; Cargo wants to read where each pinned crate is from
-        lock.write_text(lock.read_text().replace("checksum = ", f'source = "{CRATES}"\nchecksum = '))
-        _run(["cargo", "build", "--locked"], source, CARGO_TARGET_DIR=str(source / "target"))
-        shutil.copy(source / "target/debug/bootstrap", output)
+        (output / "extensions").mkdir()
+        _cargo(source, "lambda-adapter", output / "extensions")
+        asked = ["cargo", "metadata", "--locked", "--format-version", "1"]
+        found = json.loads(subprocess.run(asked, cwd=source, check=True, capture_output=True).stdout)
+        (crate,) = [one for one in found["packages"] if one["name"] == "lambda_web_adapter"]
+        shutil.copy(Path(crate["manifest_path"]).parent / "layer" / "bootstrap", output)
 
-    return _built("rust", build)
+    return _built("web_adapter", build)
 
 
 def java() -> Files:
