@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from paddock.worker.runtimes import choose, debian, packages, store
+from paddock.worker.runtimes import bring, choose, debian, nodes, packages, store
 from paddock.worker.sandbox import linux
 from tests.support.calls import until
 from tests.support.server import ROLE, ROOT, RunningServer, default_runtime, zipped
@@ -72,6 +72,7 @@ def handler(event, context):
             key.decrypt(key.encrypt(b"seal")).decode(), picture.getvalue()[1:4].decode(),
             int(pandas.DataFrame({"k": [1, 1], "v": [2, 3]}).groupby("k").v.sum()[1])]
 """
+NODES = ("nodejs22.x", "nodejs24.x")
 SIBLINGS = 8
 SNAPS = """
 import os, random, ssl, time, uuid
@@ -98,8 +99,20 @@ def home() -> tuple[Path, store.Userland]:
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory, home: tuple[Path, store.Userland]) -> Iterator[RunningServer]:
+def brought(home: tuple[Path, store.Userland]) -> str:
+    """Node.js from npm beside it, once; why not, "" when it is there."""
+    if shutil.which("npm") is None:
+        return "npm is not installed"
+    done = paddock("runtimes", "add", *NODES, "--runtimes-dir", str(home[0]))
+    return done.stderr if "npm could not fetch" in done.stderr else ""
+
+
+@pytest.fixture(scope="module")
+def own(
+    tmp_path_factory: pytest.TempPathFactory, home: tuple[Path, store.Userland], brought: str
+) -> Iterator[RunningServer]:
     """A Paddock by root whose functions live in it."""
+    del brought  # before the start, which looks for interpreters
     with RunningServer(tmp_path_factory.mktemp("userland"), runtimes_dir=home[0], userland="auto") as running:
         yield running
 
@@ -177,6 +190,36 @@ def test_every_python_and_node_runs_in_it(own: RunningServer, home: tuple[Path, 
                 assert (calls, version, program) == (number, f"v{runtime.version}", "/var/lang/bin/node")
                 assert debian.RELEASE in release
             assert init_start(own, function) == f"nodejs:{runtime.version}"
+
+
+def test_the_node_that_was_brought_is_the_pinned_one(home: tuple[Path, store.Userland], brought: str) -> None:
+    if brought:
+        pytest.skip(brought)
+    ready = {runtime.name: runtime for runtime in choose.runtimes(home[0])}
+    for name in NODES:
+        wanted = nodes.pinned(packages.LOCKS / bring.NODE_LOCK, name.removeprefix("nodejs"))
+        assert (ready[name].version, ready[name].userland) == (wanted.version, home[1])
+        again = paddock("runtimes", "add", name, "--runtimes-dir", str(home[0]))
+        assert again.stdout.startswith(f"{name}: already here, {wanted.version} at ")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("python3.10", "cannot be added by Paddock: install Python 3.10"),
+        ("ruby3.2", "cannot be added by Paddock: install Ruby 3.2"),
+        ("java21", "cannot be added by Paddock: install a JVM of version 21"),
+        ("cobol74", "is no runtime that Paddock knows: "),
+        ("", "say which: paddock runtimes add"),
+    ],
+)
+def test_what_cannot_be_brought(name: str, said: str, tmp_path: Path) -> None:
+    environment = {"PATH": "/nowhere", "HOME": str(tmp_path)}  # a machine without any
+    done = paddock("runtimes", "add", *filter(None, [name]), "--runtimes-dir", str(tmp_path / "store"), **environment)
+    if name and "already here" in done.stdout:
+        pytest.skip(f"{name} is in a place where it is always looked for")
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_shells_bootstrap_runs_in_it(own: RunningServer, home: tuple[Path, store.Userland]) -> None:
