@@ -6,6 +6,7 @@ The userland is built once, from Debian's mirror, and kept (tests/support/userla
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import re
@@ -278,6 +279,16 @@ def test_it_is_said_where_functions_live(own: RunningServer, home: tuple[Path, s
     assert userland.name in seen["detail"]
     assert userland.name in paddock("userland", "--runtimes-dir", str(place)).stdout
     assert paddock("userland", "prune", "--runtimes-dir", str(place)).stdout.startswith("nothing to remove")
+
+
+def test_a_running_paddock_keeps_it_from_being_pruned(own: RunningServer, home: tuple[Path, store.Userland]) -> None:
+    assert own.log
+    entry = os.open(Path(home[1].root).parent, os.O_RDONLY)
+    try:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(entry, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(entry)
 
 
 def test_the_host_is_the_fallback_and_is_declared(tmp_path: Path, home: tuple[Path, store.Userland]) -> None:
