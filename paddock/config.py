@@ -223,6 +223,13 @@ class Config:
         Pattern(r"(/.*)?", "an absolute path, or nothing"),
         "none",
     )
+    dev_directories: tuple[str, ...] = _setting(
+        (),
+        "Directories of which `paddock dev` may mount one, or what lies below one, as the code of a function. Whoever "
+        "reaches Paddock can then have functions read them.",
+        Places(),
+        "none",
+    )
     concurrency_limit: int = _setting(
         1000, "Concurrent executions of an account in a region; more answer 429.", Whole(1, 1_000_000)
     )

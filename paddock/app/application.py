@@ -65,7 +65,7 @@ class App:
             **event_services.desks(),
             **_neighbours(start, on),
         }
-        front = serving.front(start, on, desks, downloads, functions.worker, event_mode, event_services.documents)
+        front = serving.front(start, on, desks, downloads, functions, event_mode, event_services.documents)
         await functions.catalogue.start()
         functions.urls.start()
         await sources.mappings.start()

@@ -20,12 +20,14 @@ from paddock.control.provisioned import ProvisionedConcurrency
 from paddock.control.urls import Urls
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.services import lambda_
+from paddock.services.lambda_.developing import Developing
 from paddock.wire.http1 import Handler, HttpLimits
 from paddock.wire.service import load_service
 from paddock.worker.configured import settings_of
 from paddock.worker.ports import API_CONNECTIONS_MAX, Ports
 from paddock.worker.sandbox.client import LinuxSandboxes
 from paddock.worker.worker import Worker
+from paddock.worker.workshop import Workshop
 
 log = logging.getLogger("paddock")
 
@@ -39,6 +41,7 @@ class Functions:
 
     sandboxes: LinuxSandboxes
     worker: Worker
+    workshop: Workshop
     catalogue: Catalogue
     provisioned: ProvisionedConcurrency
     signing: CodeSigning
@@ -63,6 +66,7 @@ class Functions:
             serve=ports.serve,
         )
         worker.start()
+        workshop = Workshop(worker, on.clock)
         handed: dict[str, Any] = {"store": on.store, "clock": on.clock, "ids": on.ids, "quotas": on.quotas}
         catalogue = Catalogue(blobs=on.blobs, unpacked=on.code, fleet=worker, seals=on.keys, **handed)
         signing = CodeSigning(publishers=FilePublishers(start.config.data_dir / SIGNING), **handed)
@@ -74,7 +78,8 @@ class Functions:
             catalogue=catalogue,
             provisioned=ProvisionedConcurrency(catalogue, worker, on.clock, on.quotas),
             signing=signing,
-            dispatcher=Dispatcher(worker, on.quotas, catalogue),
+            workshop=workshop,
+            dispatcher=Dispatcher(workshop, on.quotas, catalogue),
             permissions=permissions,
             event_invokes=EventInvokes(catalogue, permissions, on.clock),
             urls=Urls(catalogue, on.clock, on.ids),
@@ -105,9 +110,14 @@ class Functions:
             **handed,
         )
 
+    def developing(self, start: Start, desk: lambda_.Desk) -> Developing:
+        """What `paddock dev` asks."""
+        return Developing(desk, start.config.dev_directories, self.workshop.develop, self.workshop.release)
+
     async def stop(self) -> None:
         """Once nothing is invoked any more."""
         await self.catalogue.stop()
         await self.signing.stop()
+        await self.workshop.close()
         await self.worker.stop(STOP_PATIENCE_S)
         await self.sandboxes.close()

@@ -52,6 +52,7 @@ def up(config: Config, environ: Mapping[str, str]) -> int:
         network_pool=config.network_pool,
         networks=config.networks,
         file_systems=config.file_systems,
+        dev_directories=config.dev_directories,
         runtimes_dir=str(config.runtimes_dir),
         userland=config.userland,
         server={

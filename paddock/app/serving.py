@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from paddock import __version__
 from paddock.app.event_mode import EventMode
+from paddock.app.functions import Functions
 from paddock.app.ground import Foundation, Start
 from paddock.config import Config
 from paddock.front.access import AccessRecord
@@ -16,6 +17,7 @@ from paddock.front.app import Front, FrontSettings
 from paddock.front.downloads import Downloads
 from paddock.front.function_urls import FunctionUrls
 from paddock.services import SERVICES, lambda_, s3
+from paddock.services.lambda_ import developing
 from paddock.services.service import Mount
 from paddock.worker.worker import Worker
 
@@ -27,7 +29,7 @@ def front(
     on: Foundation,
     desks: Mapping[str, Any],
     downloads: Downloads,
-    worker: Worker,
+    functions: Functions,
     event_mode: EventMode,
     documents: Mapping[str, bytes],
 ) -> Front:
@@ -35,7 +37,7 @@ def front(
         [Mount(service, desks[service.name]) for service in SERVICES],
         _settings(start.config),
         new_id=on.ids.uuid,
-        health=lambda: health(start, worker, event_mode),
+        health=lambda: health(start, functions.worker, event_mode),
         record=_record,
         monotonic=on.clock.monotonic,
         code_downloads=downloads,
@@ -43,7 +45,10 @@ def front(
         now=on.clock.now,
         site=s3.Web(desks["s3"]),
         hooks={s3.WEBHOOK: s3.Webhook(desks["s3"], start.config.s3_webhook_token)},
-        tools=lambda_.image_tools(desks["lambda"]),
+        tools={
+            **lambda_.image_tools(desks["lambda"]),
+            developing.PATH: functions.developing(start, desks["lambda"]),
+        },
         sessions=on.sessions,
         function_urls=_function_urls(start, on, desks["lambda"]),
     )

@@ -115,7 +115,7 @@ class Front:
     sessions: whose temporary credentials are; without them nobody's are told apart.
     documents: texts that anybody may GET, by path (the certificate of SNS's signatures).
     site: what pages of other sites may use (pages.py). hooks: who takes POSTs at a path; each checks who calls.
-    tools: the same, for the command line; no function's call gets there.
+    tools: likewise, for programs on this machine such as the command line: neither web pages nor functions get there.
     function_urls: what answers at hosts of their own, which web pages may use, too.
     """
 
@@ -192,10 +192,6 @@ class Front:
             self._note(asked, incoming.received_bytes, response, self._monotonic() - started_s)
         return replace(response, headers=(*response.headers, *asked.shared)) if asked.shared else response
 
-    def _hook(self, path: str, account: str) -> Hook | None:
-        found = self._hooks.get(path)
-        return found if found is not None or account else self._tools.get(path)
-
     async def _answer(self, incoming: IncomingRequest, asked: _Asked, account: str) -> Response:
         """The steps, in order. Whatever goes wrong is raised."""
         key = self._heads.key(incoming, account)
@@ -219,7 +215,8 @@ class Front:
         if incoming.path in self._documents and incoming.method == "GET":
             fields = (("Content-Type", "application/x-pem-file"),)
             return Response(status=200, headers=fields, body=self._documents[incoming.path])
-        if incoming.method == "POST" and (hook := self._hook(incoming.path, account)) is not None:
+        hook = self._hook(incoming, account) if incoming.method == "POST" else None
+        if hook is not None:
             return await hook(incoming)
         if self._pages.is_form(head):
             return await self._post(incoming, head, asked, account)
@@ -320,6 +317,11 @@ class Front:
             operation="PutObject",
         )
         return await self._pages.post(call, head.path, form)
+
+    def _hook(self, incoming: IncomingRequest, account: str) -> Hook | None:
+        """Tools are for programs of this machine: a page says where it is from, and a function has an account."""
+        is_program = not account and not incoming.headers.get("origin")
+        return self._hooks.get(incoming.path) or (self._tools.get(incoming.path) if is_program else None)
 
     def _health_response(self, asked: _Asked) -> Response:
         fields = (("x-amzn-RequestId", asked.request_id), ("Content-Type", "application/json"))

@@ -125,6 +125,7 @@ class FunctionVersion:
     tenant_isolation: each tenant has environments of its own. tenant_id: for whom it runs, at an invocation only.
     provisioned_for: the qualifier whose provisioned environments it may use, or is one of; at an invocation only.
     by_snapshot: it starts from a snapshot though it was not asked to; of environments only.
+    is_debugged: a debugger holds it (development.py); at an invocation only.
     """
 
     account: str
@@ -154,6 +155,7 @@ class FunctionVersion:
     tenant_id: str = ""
     provisioned_for: str = ""
     by_snapshot: bool = False
+    is_debugged: bool = False
     snap_start: bool = False
     image: ContainerImage | None = None
     image_config: ImageConfig = field(default_factory=ImageConfig)

@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 from paddock.interfaces import Blobs, Images
+from paddock.model.development import DIRECTORY_PREFIX, is_directory
 from paddock.model.function import FunctionVersion
 from paddock.model.image import BadImage, ContainerImage, ImageLayer
 from paddock.model.package import DIRECTORY_MODE, Entry, Kind, contents, read_plan
@@ -72,6 +73,8 @@ class CodeStore:
 
         Raises FileNotFoundError (no such blob), InvalidParameterValue (it may not be unpacked), OSError (disk).
         """
+        if is_directory(digest):
+            return Path(digest.removeprefix(DIRECTORY_PREFIX))
         self._doomed.discard(digest)
         if digest in self._present:
             return self._directory / digest

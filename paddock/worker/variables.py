@@ -15,6 +15,12 @@ _RUNTIME_ONLY = frozenset(
     AWS_XRAY_DAEMON_ADDRESS LAMBDA_RUNTIME_DIR LAMBDA_TASK_ROOT PWD""".split()
 )
 
+DEBUG_VARIABLE = "_PADDOCK_DEBUG_PORT"
+"""Tells a managed runtime to let a debugger in before it loads the function; the function does not see it."""
+
+DEBUG_PORT = 5678
+"""In the environment's own network."""
+
 
 def may_speak_http(version: FunctionVersion, runtime: RuntimeFacts) -> bool:
     """Also where a program of the function's own starts its managed runtime, or something else in its place."""
@@ -89,6 +95,8 @@ def variables(
         "SHLVL": "0",
         "_HANDLER": version.handler,
     }
+    if version.is_debugged:
+        reserved[DEBUG_VARIABLE] = str(DEBUG_PORT)
     if managed:
         reserved["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{version.runtime}"
     if version.image is not None:

@@ -33,8 +33,10 @@ def test_command_line_beats_environment_beats_file_beats_default(tmp_path: Path)
 
 def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
     file = tmp_path / "other.toml"
-    file.write_text("hosts_allowed = ['Paddock.Test', 'two']\nmemory_budget_mb = 4096\n")
+    file.write_text("hosts_allowed = ['Paddock.Test', 'two']\nmemory_budget_mb = 4096\ndev_directories = ['/a']\n")
     config = load({"PADDOCK_CONFIG": str(file)})
+    assert config.dev_directories == ("/a",)
+    assert load({"PADDOCK_DEV_DIRECTORIES": "/srv/x/:/home/../y"}).dev_directories == ("/srv/x", "/y")
     assert config.hosts_allowed == ("paddock.test", "two")
     assert config.memory_budget_mb == 4096
 
@@ -68,6 +70,7 @@ def test_a_relative_data_directory_becomes_absolute() -> None:
         ("memory_budget_mb", "127", "a whole number from 128"),
         ("data_dir", " ", "a path to a directory"),
         ("hosts_allowed", "a b", "host names"),
+        ("dev_directories", "/srv:relative", "absolute paths"),
         ("environment_uid_first", "1000", "a whole number from 65536"),
     ],
 )

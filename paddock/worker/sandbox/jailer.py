@@ -65,6 +65,7 @@ class Settings:
     network_pool: str = ""
     networks: tuple[dict[str, Any], ...] = ()
     file_systems: tuple[dict[str, str], ...] = ()
+    dev_directories: tuple[str, ...] = ()
     runtimes_dir: str
     userland: str = "auto"
     server: dict[str, Any]
@@ -408,6 +409,7 @@ class Jailer:
                 "file_systems": {
                     one["arn"]: [one["directory"], one["access"] == "write"] for one in self._settings.file_systems
                 },
+                "dev_directories": self._settings.dev_directories,
                 "egress": self._gateway.share(block) if self._gateway is not None else None,
             }
         )

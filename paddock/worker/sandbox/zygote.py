@@ -31,7 +31,7 @@ import socket
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from paddock.worker.sandbox import cell, egress, file_systems, linux, roots, userland
+from paddock.worker.sandbox import cell, dev_directories, egress, file_systems, linux, roots, userland
 from paddock.worker.sandbox.cgroup import Group, Hierarchy
 
 SERVER_FD = 3
@@ -264,7 +264,7 @@ class Zygote:
         code = message["code"]
         memory_mb = _whole(message, "memory_mb", 1, _MEMORY_MB_MAX)
         tmp_mb = _whole(message, "tmp_mb", 1, _TMP_MB_MAX)
-        if not isinstance(code, str) or not _DIGEST.match(code):
+        if not isinstance(code, str) or not (_DIGEST.match(code) or code.startswith(dev_directories.PREFIX)):
             raise ValueError("code is named by its digest")
         if target.assigned:
             raise ValueError("an environment serves the code it was given first, and no other")
@@ -273,7 +273,11 @@ class Zygote:
         layers = message.get("layers", "")
         if not isinstance(layers, str) or (layers and not _DIGEST.match(layers)):
             raise ValueError("layers are named by their digest")
-        own = {userland.TASK: self._code_tree(code)}
+        own = {
+            userland.TASK: dev_directories.tree(self._settings["dev_directories"], code)
+            if code.startswith(dev_directories.PREFIX)
+            else self._code_tree(code)
+        }
         opened = [own[userland.TASK]]
         target.assigned = True  # from here on it may hold some of it
         try:

@@ -6,6 +6,7 @@
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
+import inspector from "node:inspector";
 import { createRequire, Module } from "node:module";
 import net from "node:net";
 import path from "node:path";
@@ -479,6 +480,15 @@ function die(error, title, code) {
   process.exit(code);
 }
 
+/** Waits until one is there, where one is to come. */
+function letDebuggerIn() {
+  const port = Number(process.env._PADDOCK_DEBUG_PORT ?? 0);
+  delete process.env._PADDOCK_DEBUG_PORT;
+  if (!port) return;
+  console.log("Waiting for a debugger.");
+  inspector.open(port, "169.254.100.1", true);
+}
+
 async function main() {
   const again = process.env._PADDOCK_SETTINGS;
   let settings = again === undefined ? undefined : JSON.parse(again);
@@ -491,6 +501,7 @@ async function main() {
   process.argv.splice(2);
   process.chdir(TASK);
   patchConsole(environment);
+  letDebuggerIn();
   process.on("uncaughtException", (error) => die(error, "Uncaught Exception", EXIT_EXCEPTION));
   process.on("unhandledRejection", (reason, promise) => {
     const text = reason?.toString();

@@ -228,6 +228,20 @@ def _become_snapshot(channel: Channel, baseline: FrozenSet[snapshot.Mapping]) ->
     os.close(snapshot.IMAGE_FD)
 
 
+def _let_debugger_in(client: Any, port: int) -> None:
+    """Wait until one is there. debugpy is the function's own, out of its code or of a layer."""
+    try:
+        debugpy = importlib.import_module("debugpy")
+    except ImportError as error:
+        message = f"{error}: debugpy belongs into the function's code or a layer"
+        client.post_init_error({"errorType": "Runtime.NoDebugger", "errorMessage": message, "stackTrace": []})
+        sys.exit(1)
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # of what lies frozen in the interpreter there are no sources
+    debugpy.listen(("169.254.100.1", port), in_process_debug_adapter=True)
+    print("Waiting for a debugger.", flush=True)
+    debugpy.wait_for_client()
+
+
 class _Enough(BaseException):
     """Ends the rehearsal."""
 
@@ -353,6 +367,9 @@ def serve(
     ric = importlib.import_module("awslambdaric.bootstrap")
     library = importlib.import_module("awslambdaric.lambda_runtime_client")
     client = _client_class(library.LambdaRuntimeClient, library.InvocationRequest, ric.to_json)(channel, baseline)
+    debug_port = os.environ.pop("_PADDOCK_DEBUG_PORT", "")
+    if debug_port:
+        _let_debugger_in(client, int(debug_port))
     if len(inspect.signature(ric.run).parameters) == 2:
         ric.run(settings["handler"], client)
     else:  # the releases for Python 3.9 make their client themselves
