@@ -1,19 +1,23 @@
-"""The commands of a developer's day: invoke, events, logs. What can be typed, and which part of the room does it."""
+"""The commands of a developer's day: dev, invoke, events, logs. What can be typed, and who does it."""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
-from paddock.cli import invoke, logs, templates
+from paddock.cli import dev, invoke, logs, templates
 from paddock.cli.client import ENDPOINT_VARIABLE, Client, Refused
+from paddock.cli.dev import CannotWatch, Unclear
 from paddock.cli.templates import Unset
 from paddock.cli.terminal import Terminal
 from paddock.interfaces import Clock, Ids
 
-COMMANDS = ("invoke", "events", "logs")
+COMMANDS = ("dev", "invoke", "events", "logs")
 WRONG = 2
 REFUSED = 3
 INTERRUPTED = 130
@@ -21,6 +25,19 @@ INTERRUPTED = 130
 _STATUS = """\
 exit status: 0 done; 1 the function ended with an error; 2 the command line is wrong; 3 no server answers, or it
 refuses."""
+
+_DEV = """\
+examples:
+  paddock dev hello/                                    guess what it is, make it a function, follow its log
+  paddock dev hello/ --event s3-put --set bucket=in     and invoke it with this event at each save
+  paddock dev hello/ --debug                            wait for a debugger before each start
+  paddock dev hello/ --env STAGE=dev --env-file .env --timeout 30 --memory 512
+
+A server that may mount the directory has it in its setting dev_directories; one that this command starts has. Others
+are sent each save. Python's debugger is your own debugpy: pip install debugpy.
+
+exit status: 0 ended by Ctrl-C; 1 the directory is gone; 2 the command line is wrong, or it is unclear what the
+directory is; 3 the server refuses."""
 
 _INVOKE = f"""\
 examples:
@@ -52,6 +69,7 @@ exit status: 0 done, or ended by Ctrl-C; 2 the command line is wrong; 3 no serve
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Their parsers."""
+    _add_dev(_command(commands, "dev", "run a directory as a function and load it anew at each save", _DEV))
     _add_invoke(_command(commands, "invoke", "invoke a function with an event of your own or of a template", _INVOKE))
     events = _command(commands, "events", "list the event templates, or print one", _EVENTS)
     events.add_argument("template", nargs="?", help="its name; without one, all are listed")
@@ -76,6 +94,23 @@ def _add_sets(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set", action="append", default=[], dest="sets", metavar="PATH=VALUE",
         help="a template's parameter, or a place in the event such as Records.0.body; may be repeated",
+    )  # fmt: skip
+
+
+def _add_dev(command: argparse.ArgumentParser) -> None:
+    command.add_argument("directory", type=Path, metavar="DIR", help="where its code lies")
+    command.add_argument("--name", default="", metavar="N", help="the function's; default: the directory's")
+    command.add_argument("--runtime", default="", metavar="R", help="default: guessed, the newest that the server has")
+    command.add_argument("--handler", default="", metavar="H", help="default: guessed")
+    command.add_argument("--env", action="append", default=[], metavar="K=V", help="a variable; may be repeated")
+    command.add_argument("--env-file", type=Path, metavar="F", help="variables, a line each")
+    command.add_argument("--timeout", type=int, metavar="S", help="in seconds; default: as it is, or Lambda's")
+    command.add_argument("--memory", type=int, metavar="MB", help="default: as it is, or Lambda's")
+    command.add_argument("--event", metavar="FILE|TEMPLATE", help="invoke it with this at the start and at each save")
+    _add_sets(command)
+    command.add_argument(
+        "--debug", nargs="?", type=int, const=-1, metavar="PORT",
+        help="let a debugger in at this port of loopback, and suspend the timeout; default: 5678 (Python), 9229 (Node)",
     )  # fmt: skip
 
 
@@ -111,19 +146,54 @@ def run(given: argparse.Namespace, environ: Mapping[str, str], clock: Clock, ids
     terminal = Terminal.of(sys.stdout, sys.stderr, environ)
     try:
         client = Client(environ, given.endpoint)
+        if given.command == "dev":
+            return _dev(given, client, terminal, clock, ids, environ)
         if given.command == "logs":
             return _logs(given, client, terminal, clock)
         if given.command == "events" or given.list_templates:
             return _events(given, client, clock, ids)
         return _invoke(given, client, terminal, clock, ids)
-    except Unset as error:
+    except (Unset, Unclear) as error:
         print(f"paddock: {error}", file=sys.stderr)
         return WRONG
-    except Refused as error:
+    except (Refused, CannotWatch) as error:
         print(f"paddock: {error}", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _dev(
+    given: argparse.Namespace, client: Client, terminal: Terminal, clock: Clock, ids: Ids, environ: Mapping[str, str]
+) -> int:
+    asked = dev.Asked(
+        directory=given.directory.resolve(), name=given.name, runtime=given.runtime, handler=given.handler,
+        environment=dev.variables(given.env, given.env_file), timeout_s=given.timeout, memory_mb=given.memory,
+        event=given.event, sets=tuple(given.sets), debug_port=given.debug,
+    )  # fmt: skip
+    if asked.event is not None:
+        wanted = invoke.Wanted(function="", event=asked.event, sets=asked.sets)
+        invoke.payload_of(wanted, invoke.surroundings(client, clock, ids))  # a mistake in it is told before anything
+    session = dev.Session(asked, client, terminal, clock, ids, environ)
+    with _until_told(session.end):
+        return session.run()
+
+
+@contextmanager
+def _until_told(end: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set it, so that what was begun is ended in order; a second one ends at once."""
+
+    def told(number: int, _: object) -> None:
+        if end.is_set():
+            raise KeyboardInterrupt
+        end.set()
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _invoke(given: argparse.Namespace, client: Client, terminal: Terminal, clock: Clock, ids: Ids) -> int:

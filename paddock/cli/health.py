@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from typing import Any
 
 TIMEOUT_S = 5
 ANSWER_BYTES_MAX = 65_536
@@ -16,6 +17,11 @@ class Unhealthy(Exception):
 
 def ask(endpoint: str) -> str:
     """What the server says of itself, as indented JSON. Raises Unhealthy."""
+    return json.dumps(document(endpoint), indent=2)
+
+
+def document(endpoint: str) -> dict[str, Any]:
+    """What the server says of itself. Raises Unhealthy."""
     url = endpoint.rstrip("/") + "/health"
     if not url.startswith(("http://", "https://")):
         raise Unhealthy(f"{endpoint} is not an http address; it looks like http://127.0.0.1:4566.")
@@ -23,7 +29,8 @@ def ask(endpoint: str) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=TIMEOUT_S) as answer:
-            return json.dumps(json.loads(answer.read(ANSWER_BYTES_MAX)), indent=2)
+            said: dict[str, Any] = json.loads(answer.read(ANSWER_BYTES_MAX))
+            return said
     except urllib.error.HTTPError as error:
         error.close()
         raise Unhealthy(f"{url} answers {error.code}: it is something else, or still starting.") from None

@@ -36,6 +36,8 @@ class Wanted:
     is_event: bool = False
     is_streamed: bool = False
     wants_log: bool = False
+    is_one_of_many: bool = False
+    """The answer is a line among others."""
 
 
 def payload_of(wanted: Wanted, around: Surroundings) -> bytes:
@@ -93,8 +95,11 @@ def invoke(client: Client, wanted: Wanted, payload: bytes, terminal: Terminal) -
         body: bytes = answer["Payload"].read()
     _show_log(answer.get("LogResult"), terminal)
     if "FunctionError" in answer:
-        return _failed(body, terminal)
-    _write(pretty(body) if terminal.is_out_for_people else body, terminal)
+        return _failed(body, wanted, terminal)
+    if wanted.is_one_of_many:
+        terminal.say(f"answer: {body.decode(errors='replace')}")
+    else:
+        _write(pretty(body) if terminal.is_out_for_people else body, terminal)
     return 0
 
 
@@ -115,8 +120,8 @@ def _streamed(events: Iterable[Mapping[str, Any]], terminal: Terminal) -> int:
     return status
 
 
-def _failed(body: bytes, terminal: Terminal) -> int:
-    if not terminal.is_out_for_people:
+def _failed(body: bytes, wanted: Wanted, terminal: Terminal) -> int:
+    if not terminal.is_out_for_people and not wanted.is_one_of_many:
         _write(body, terminal)
     _tell_error(body.decode(errors="replace"), terminal)
     return FUNCTION_ERROR

@@ -16,7 +16,7 @@ _PLATFORM = re.compile(r"(START|END|INIT_START|EXTENSION|RESTORE_START|XRAY) ")
 _NODE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z\t[\w-]+\t(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\t(.*)", re.DOTALL)
 _BAD = re.compile(
     r"\[(ERROR|CRITICAL|FATAL)\]|Traceback \(most recent|.{0,60}Task timed out after|"
-    r"RequestId: [\w-]+ Error:|\[ERROR\]|LAMBDA_WARNING: Unhandled"
+    r"RequestId: [\w-]+ Error:"
 )
 _LEVELS = {"ERROR": RED, "FATAL": RED, "CRITICAL": RED, "WARN": YELLOW, "WARNING": YELLOW, "DEBUG": DIM, "TRACE": DIM}
 
@@ -74,12 +74,12 @@ def _object(text: str) -> dict[str, Any]:
 
 def colour_of(text: str) -> str:
     """Of a whole log event."""
-    if _PLATFORM.match(text):
+    if _PLATFORM.match(text) or "LAMBDA_WARNING: " in text[:64]:
         return DIM
     if text.startswith("REPORT "):
         return RED if re.search(r"\tStatus: (error|timeout|failure)", text) else DIM
     node = _NODE.match(text)
-    level = node[1] if node else text.split(" ", 1)[0].strip("[]:")
+    level = node[1] if node else re.split(r"\s", text, maxsplit=1)[0].strip("[]:")
     if level in _LEVELS:
         return _LEVELS[level]
     record = _object(text)
