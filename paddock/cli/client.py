@@ -14,8 +14,8 @@ import botocore.session
 from paddock.config import Config
 
 CONNECT_TIMEOUT_S = 5
-READ_TIMEOUT_S = 930
-"""More than the longest that a function may take: 900 s."""
+READ_TIMEOUT_S = 90_000
+"""More than the longest that a function may take, and than a debugger may hold it."""
 
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
 

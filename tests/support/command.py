@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -10,7 +12,10 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
+from unittest import mock
 
+from paddock.__main__ import main
 from tests.support.server import ROOT, RunningServer
 
 PATIENCE_S = 60.0
@@ -21,14 +26,31 @@ def environment(server: RunningServer | None, **more: str) -> dict[str, str]:
     return {**given, "AWS_ENDPOINT_URL": server.endpoint} if server else given
 
 
-def paddock(
-    server: RunningServer | None, *words: str, text: str = "", cwd: Path = ROOT
-) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "paddock", *words],
-        input=text, capture_output=True, text=True, env=environment(server), cwd=cwd, check=False, timeout=PATIENCE_S,
-    )  # fmt: skip
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def paddock(server: RunningServer | None, *words: str, text: str = "", cwd: Path = ROOT) -> Done:
+    """Run it to its end, in this process: a start of Python for each would be most of what these tests cost."""
+    given, out, err = (io.TextIOWrapper(io.BytesIO(data)) for data in (text.encode(), b"", b""))
+    with (
+        mock.patch.dict(os.environ, environment(server), clear=True),
+        mock.patch.object(sys, "stdin", given),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        contextlib.chdir(cwd),
+    ):
+        try:
+            status = main(words)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    printed = []
+    for stream in (out, err):
+        stream.flush()
+        printed.append(stream.buffer.getvalue().decode())  # type: ignore[attr-defined]
+    return Done(status, *printed)
 
 
 class Running:
