@@ -44,7 +44,8 @@ class Terminal:
 
     def log_line(self, message: str) -> str:
         """A log event as it is shown: every line of it, in the colour of what it is."""
-        text = readable(message.rstrip("\r\n").replace("\r\n", "\n").replace("\r", "\n"))
+        text = message.rstrip("\r\n").replace("\r\n", "\n").replace("\r", "\n")
+        text = readable(text.replace("\N{NO-BREAK SPACE}", " "))  # AWS's client for Python indents with these
         return "\n".join(self.painted(line, colour_of(text)) for line in text.split("\n"))
 
 

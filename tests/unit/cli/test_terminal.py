@@ -42,7 +42,7 @@ def test_colours_are_for_terminals_only() -> None:
         Terminal.of(Tty(), Tty(), {"NO_COLOR": "1"}),
         Terminal.of(Tty(), Tty(), {"TERM": "dumb"}),
     ):
-        assert terminal.log_line("[ERROR] x\r  y\n") == "[ERROR] x\n  y"
+        assert terminal.log_line("[ERROR] x\r\N{NO-BREAK SPACE} y\n") == "[ERROR] x\n  y"
 
 
 def test_a_stack_is_lines() -> None:
