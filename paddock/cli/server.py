@@ -26,7 +26,7 @@ class OwnServer:
 
     def __init__(self, endpoint: str, directory: Path, environ: Mapping[str, str]) -> None:
         self._endpoint = endpoint
-        allowed = ":".join(part for part in (environ.get("PADDOCK_DEV_DIRECTORIES"), str(directory)) if part)
+        allowed = ",".join(part for part in (environ.get("PADDOCK_DEV_DIRECTORIES"), str(directory)) if part)
         self._environ = {**environ, "PADDOCK_DEV_DIRECTORIES": allowed}
         self._process: subprocess.Popen[bytes] | None = None
 

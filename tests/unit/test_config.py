@@ -36,7 +36,7 @@ def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
     file.write_text("hosts_allowed = ['Paddock.Test', 'two']\nmemory_budget_mb = 4096\ndev_directories = ['/a']\n")
     config = load({"PADDOCK_CONFIG": str(file)})
     assert config.dev_directories == ("/a",)
-    assert load({"PADDOCK_DEV_DIRECTORIES": "/srv/x/:/home/../y"}).dev_directories == ("/srv/x", "/y")
+    assert load({"PADDOCK_DEV_DIRECTORIES": "/srv/x, /home/y"}).dev_directories == ("/srv/x", "/home/y")
     assert config.hosts_allowed == ("paddock.test", "two")
     assert config.memory_budget_mb == 4096
 
@@ -70,7 +70,7 @@ def test_a_relative_data_directory_becomes_absolute() -> None:
         ("memory_budget_mb", "127", "a whole number from 128"),
         ("data_dir", " ", "a path to a directory"),
         ("hosts_allowed", "a b", "host names"),
-        ("dev_directories", "/srv:relative", "absolute paths"),
+        ("dev_directories", "/srv,relative", "absolute paths"),
         ("environment_uid_first", "1000", "a whole number from 65536"),
     ],
 )

@@ -26,7 +26,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("path", ["/home/me/hello", "/home/me/hello/deep"])
 def test_what_is_allowed(path: str, host: Path) -> None:
     assert tree(["/srv", "/home/me/hello"], PREFIX + path) == Path(f"{host}{path}")
-    assert tree(["/"], PREFIX + path) == Path(f"{host}{path}")
+    for top in ("/", "/home/me/hello/", "/home/"):
+        assert tree([top], PREFIX + path) == Path(f"{host}{path}")
 
 
 def test_the_operators_own_path_may_hold_links(host: Path) -> None:
