@@ -94,7 +94,11 @@ class Session:
                 f"No server answers at {self.client.endpoint}; starting one for as long as this runs.", DIM
             )
             own = OwnServer(self.client.endpoint, self.asked.directory, self.environ)
-            own.start(self.end.wait)
+            try:
+                own.start(self.end.wait)
+            except BaseException:
+                own.stop()
+                raise
             return own
         return None
 
@@ -113,6 +117,8 @@ class Session:
 
     def _begin(self, directory: Path) -> None:
         about = health.document(self.client.endpoint)
+        if "runtimes" not in about or "isolation" not in about:
+            raise Refused(f"What answers at {self.client.endpoint} is no Paddock.")
         asked, say = self.asked, self.terminal.say
         self._project = found = project.guess(directory, about["runtimes"], asked.runtime, asked.handler)
         name = asked.name or _name_of(directory)
@@ -209,7 +215,7 @@ class Session:
         )
         reader, everything = logs.Reader(self.client, question), logs.OfRequest("")
         self._send_event()
-        trouble = False
+        trouble = ""
         while not self.end.is_set():
             try:
                 changed = watcher.changed(TICK_S)
@@ -218,7 +224,7 @@ class Session:
                 elif self.clock.monotonic() - self._renewed_s > RENEW_S:
                     self._develop()
                 logs.show(reader.new(), everything, question, self.terminal)
-                trouble = False
+                trouble = ""
             except Refused as error:
                 trouble = self._suffer(error, trouble)
             except Vanished as error:
@@ -226,13 +232,13 @@ class Session:
                 return FAILED
         return 0
 
-    def _suffer(self, error: Refused, trouble: bool) -> bool:
-        """What a server says that is not there, or that a next save may mend. Whether it has been told."""
+    def _suffer(self, error: Refused, trouble: str) -> str:
+        """A server that is away may come back, and a next save may mend the rest. What has been told, once."""
         if error.code == "ResourceNotFoundException":
             return trouble  # it has no log yet
-        if not trouble:
+        if str(error) != trouble:
             self.terminal.say(f"paddock: {error}", RED)
-        return error.code == ""
+        return str(error)
 
     def _reload(self, directory: Path, changed: set[Path]) -> None:
         began_s = self.clock.monotonic()

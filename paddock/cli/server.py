@@ -48,8 +48,8 @@ class OwnServer:
                     raise Refused("`paddock up` did not start:\n" + "\n".join(said))
                 if self._serves():
                     return
-                pause(LOOK_INTERVAL_S)
-        self.stop()
+                if pause(LOOK_INTERVAL_S):
+                    raise KeyboardInterrupt
         raise Refused(f"`paddock up` did not answer at {self._endpoint} within {START_TIMEOUT_S:.0f} s.")
 
     def _serves(self) -> bool:

@@ -32,7 +32,7 @@ from paddock.worker.worker import Worker
 
 log = logging.getLogger("paddock.worker")
 
-LEASE_S = 15.0
+LEASE_S = 30.0
 T = TypeVar("T")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import shutil
 import socket
@@ -122,14 +120,6 @@ def test_what_functions_could_not_read_is_uploaded(server: RunningServer, projec
         assert server.invoke(project.name)[0] == "one"
 
 
-def test_a_function_cannot_write_into_what_is_mounted(server: RunningServer, project: Path) -> None:
-    save(project / "app.py", "def handler(event, context):\n    open('/var/task/x', 'w')\n")
-    project.chmod(0o777)
-    with running(server, project) as dev:
-        dev.wait_for("mounted as its code")
-        assert "Read-only file system" in server.invoke(project.name)[0]["errorMessage"]
-
-
 def test_a_directory_that_goes_ends_it(server: RunningServer, project: Path) -> None:
     save(project / "app.py", HANDLER.format("one"))
     with running(server, project) as dev:
@@ -164,48 +154,6 @@ def test_a_server_of_its_own(project: Path, tmp_path: Path) -> None:
         assert "mounted as its code" in dev.text
         assert dev.interrupt() == 0
     assert paddock(None, "health", "--endpoint", endpoint).returncode == 1
-
-
-# -- who may
-
-
-def test_neither_functions_nor_pages_nor_other_directories(server: RunningServer, project: Path) -> None:
-    (project / "secret").write_text("of the operator")
-    asking = (
-        "import json, os, urllib.request\n"
-        "def handler(event, context):\n"
-        "    body = json.dumps({'FunctionArn': context.invoked_function_arn, 'Directory': event['directory']})\n"
-        "    asked = urllib.request.Request(os.environ['AWS_ENDPOINT_URL'] + '/_paddock/develop', body.encode())\n"
-        "    try:\n        return urllib.request.urlopen(asked).status\n"
-        "    except urllib.error.HTTPError as error:\n        return error.code\n"
-    )
-    arn = server.create(project.name, asking)["FunctionArn"]
-    assert server.invoke(project.name, {"directory": str(project)})[0] in (400, 403, 404)
-    for directory in ("/etc", f"{project}/../../..", str(project.parent) + "x", "relative"):
-        assert develop(server, FunctionArn=arn, Directory=directory)[0] == 400
-    assert develop(server, {"Origin": "http://localhost:3000"}, FunctionArn=arn, Directory=str(project))[0] >= 400
-    assert develop(server, FunctionArn=arn + "x", Directory=str(project))[0] == 404
-    assert develop(server, FunctionArn=arn, Unknown=1)[0] == 400
-
-
-def test_a_link_out_of_the_directory_is_not_followed(server: RunningServer, project: Path) -> None:
-    arn = server.create(project.name, HANDLER.format("one"))["FunctionArn"]
-    (project / "link").symlink_to("/etc")
-    assert develop(server, FunctionArn=arn, Directory=str(project / "link"), Generation=1)[0] == 200
-    with pytest.raises(ClientError, match="could not start an environment"):
-        server.invoke(project.name)
-    assert develop(server, FunctionArn=arn, End=True)[0] == 200
-    assert server.invoke(project.name)[0] == "one"
-
-
-def develop(server: RunningServer, headers: dict[str, str] | None = None, **wanted: Any) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(server.endpoint.removeprefix("http://"))
-    try:
-        connection.request("POST", "/_paddock/develop", json.dumps(wanted), headers or {})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
 
 
 # -- debuggers

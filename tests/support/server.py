@@ -64,7 +64,7 @@ class RunningServer:
         self._launcher = launcher
         # Locked down unless a test is about networks: a Paddock with egress changes this machine's own network.
         # On the host's /usr unless it is about userlands: whoever tests may have built one, or not.
-        self._settings = {"network": "none", **_home(), **settings}
+        self.settings: dict[str, object] = {"network": "none", **_home(), **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = ""
 
@@ -73,7 +73,7 @@ class RunningServer:
     def start(self, port: int = 0) -> RunningServer:
         """port: 0 takes a free one."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PADDOCK_", "AWS_"))}
-        environment |= {f"PADDOCK_{name.upper()}": str(value) for name, value in self._settings.items()}
+        environment |= {f"PADDOCK_{name.upper()}": str(value) for name, value in self.settings.items()}
         command = [*self._launcher, sys.executable, "-m", "paddock", "up"]
         command += ["--port", str(port), "--data-dir", str(self.data_dir)]
         with self._log.open("ab") as log:

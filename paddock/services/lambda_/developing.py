@@ -4,7 +4,7 @@
     {"FunctionArn": ..., "Directory": "/home/me/hello", "DebugPort": 5678, "Generation": 3}    -> {"DebugPort": 5678}
     {"FunctionArn": ..., "End": true}                                                          -> {}
 
-Said again within fifteen seconds it goes on; another Generation loads everything anew. Directory and DebugPort may be
+Said again within thirty seconds it goes on; another Generation loads everything anew. Directory and DebugPort may be
 absent; DebugPort 0 takes a free one. A directory must be one of the operator's dev_directories, or lie below one. The
 front lets neither web pages nor functions come here.
 """
