@@ -181,7 +181,10 @@ def _dev(
 
 @contextmanager
 def _until_told(end: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM set it, so that what was begun is ended in order; a second one ends at once."""
+    """Ctrl-C and SIGTERM set it, so that what was begun is ended in order; a second one ends at once.
+
+    Also where a shell has started us in the background and so told us to ignore the first.
+    """
 
     def told(number: int, _: object) -> None:
         if end.is_set():
@@ -228,7 +231,6 @@ def _logs(given: argparse.Namespace, client: Client, terminal: Terminal, clock: 
     )  # fmt: skip
     if not given.follow:
         return logs.once(client, question, terminal)
-    try:
-        return logs.follow(client, question, terminal, threading.Event().wait)
-    except KeyboardInterrupt:
-        return 0
+    end = threading.Event()
+    with _until_told(end):
+        return logs.follow(client, question, terminal, end.wait)
