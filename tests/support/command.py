@@ -92,9 +92,11 @@ class Running:
         return self.wait()
 
     def wait(self) -> int:
-        status = self._process.wait(PATIENCE_S)
-        self._reader.join()
-        return status
+        try:
+            return self._process.wait(PATIENCE_S)
+        finally:
+            self._process.kill()  # nothing of it outlives its test
+            self._reader.join()
 
     def __enter__(self) -> Running:
         return self
