@@ -72,6 +72,7 @@ class Session:
     _port: int | None = None
     _renewed_s: float = 0.0
     _unsaved: bool = False
+    _has_begun: bool = False
 
     def run(self) -> int:
         """The exit status. Raises Refused, Unclear, Unset, CannotWatch."""
@@ -105,8 +106,8 @@ class Session:
     def _serve(self, directory: Path) -> int:
         watcher = Watcher(directory)
         try:
-            self._begin(directory)
             try:
+                self._begin(directory)
                 return self._loop(watcher, directory)
             finally:
                 self._leave(directory)
@@ -213,6 +214,7 @@ class Session:
         question = logs.Question(
             group=logs.group_of(self._function.arn), since_ms=int(self.clock.now().timestamp() * 1000)
         )
+        self._has_begun = True
         reader, everything = logs.Reader(self.client, question), logs.OfRequest("")
         self._send_event()
         trouble = ""
@@ -234,8 +236,9 @@ class Session:
 
     def _suffer(self, error: Refused, trouble: str) -> str:
         """A server that is away may come back, and a next save may mend the rest. What has been told, once."""
-        if error.code == "ResourceNotFoundException":
+        if error.code == "ResourceNotFoundException" and "log group" in str(error):
             return trouble  # it has no log yet
+        self._renewed_s = 0.0  # a server that comes back knows nothing of us
         if str(error) != trouble:
             self.terminal.say(f"paddock: {error}", RED)
         return str(error)
@@ -302,7 +305,8 @@ class Session:
                 self._function.upload(project.package(directory))
             if self._layered:
                 self._function.remove_debugger()
-            self.terminal.say(f"{self._function.arn} keeps what was saved last.", DIM)
+            if self._has_begun:
+                self.terminal.say(f"{self._function.arn} keeps what was saved last.", DIM)
         except (Refused, Unclear, OSError) as error:
             self.terminal.say(f"paddock: the function may not be what was saved last: {error}", RED)
 

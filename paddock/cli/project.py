@@ -79,12 +79,16 @@ def _may(path: Path, wanted: int) -> bool:
 def package(directory: Path) -> bytes:
     """The zip to upload. Readable for everybody, executable where it is. Raises Unclear, OSError."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for path in files(directory):
+    found = list(files(directory))
+    # It goes over loopback: to compress is worth it only where it makes fit what does not.
+    is_small = sum(path.stat().st_size + len(str(path)) * 2 for path in found) < PACKAGE_BYTES_MAX * 9 // 10
+    method = zipfile.ZIP_STORED if is_small else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(buffer, "w", method, compresslevel=1) as archive:
+        for path in found:
             entry = zipfile.ZipInfo(path.relative_to(directory).as_posix())
             executable = path.stat().st_mode & 0o111
             entry.external_attr = (stat.S_IFREG | (0o755 if executable else 0o644)) << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.compress_type = method
             archive.writestr(entry, path.read_bytes())
             if buffer.tell() > PACKAGE_BYTES_MAX:
                 raise Unclear(

@@ -99,6 +99,11 @@ def test_what_others_may_not_read(tmp_path: Path) -> None:
 
 
 def test_what_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(tmp_path, app__py="x" * 2000)
+    large = project.package(tmp_path)
+    assert len(large) > 2000, "what fits is not compressed"
+    monkeypatch.setattr(project, "PACKAGE_BYTES_MAX", 1000)
+    assert len(project.package(tmp_path)) < 1000
     monkeypatch.setattr(project, "PACKAGE_BYTES_MAX", 10)
     with pytest.raises(Unclear, match="packs to more than"):
-        project.package(made(tmp_path, app__py="x"))
+        project.package(tmp_path)
