@@ -43,5 +43,10 @@ def developed(version: FunctionVersion, development: Development) -> FunctionVer
     )
 
 
+def is_developed(version: FunctionVersion) -> bool:
+    """Whether it is a version as its developer has it run."""
+    return version.is_debugged or is_directory(version.code.digest)
+
+
 def is_directory(digest: str) -> bool:
     return digest.startswith(DIRECTORY_PREFIX)

@@ -16,10 +16,10 @@ import dataclasses
 import socket
 from collections.abc import Awaitable, Callable
 
-from paddock.interfaces import Clock, SandboxFailed
+from paddock.interfaces import Clock, Sandbox, SandboxFailed
 from paddock.model.development import DEBUG_TIME_S
 from paddock.model.function import FunctionVersion
-from paddock.worker.environment import EnvironmentSettings
+from paddock.worker.environment import Environment, EnvironmentSettings
 
 LOOPBACK = "127.0.0.1"
 CONNECTIONS_MAX = 16
@@ -37,6 +37,27 @@ def settings_for(version: FunctionVersion, settings: EnvironmentSettings) -> Env
         return settings
     held_s = float(DEBUG_TIME_S)
     return dataclasses.replace(settings, init_timeout_s=held_s, freeze_after_idle_s=held_s, cpu_by_memory=False)
+
+
+class Held:
+    """The environments that debuggers hold, and how to get at them."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[Environment, Sandbox]] = {}
+
+    def add(self, environment: Environment, sandbox: Sandbox) -> None:
+        if environment.version.is_debugged:
+            self._found[environment.number] = (environment, sandbox)
+
+    def forget(self, number: int) -> None:
+        self._found.pop(number, None)
+
+    async def connect(self, function_arn: str, port: int) -> socket.socket:
+        """To what listens in the newest environment of the function. Raises OSError, SandboxFailed."""
+        for environment, sandbox in reversed(self._found.values()):
+            if environment.version.function_arn == function_arn and not environment.is_ending:
+                return await sandbox.connect(port)
+        raise ConnectionRefusedError("no environment is held by a debugger")
 
 
 class Relay:

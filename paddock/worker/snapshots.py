@@ -27,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paddock.interfaces import SandboxFailed
+from paddock.model.development import is_developed
 from paddock.model.errors import ServiceError
 from paddock.model.function import (
     LATEST,
@@ -102,6 +103,8 @@ def is_for_snapshots(version: FunctionVersion, whose: str) -> bool:
     """Whether it starts from snapshots: asked for, or because the operator lets it and it is of a kind that can."""
     if version.starts_by_snapshot or whose == ASKED:
         return version.starts_by_snapshot
+    if is_developed(version):  # what was initialised is not what lies there now
+        return False
     python = _PYTHON.fullmatch(version.runtime)
     is_fit = python is not None and int(python[1]) >= SNAP_START_PYTHON_MIN and version.architecture == "x86_64"
     has_more = version.file_systems or version.tenant_isolation or version.provisioned_for or version.image is not None

@@ -18,7 +18,6 @@ import asyncio
 import dataclasses
 import logging
 import os
-import socket
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.provisioned import INIT_FAILED, PoolState
 from paddock.worker import demand, pool
 from paddock.worker.code import CodeStore
-from paddock.worker.debugging import settings_for
+from paddock.worker.debugging import Held, settings_for
 from paddock.worker.demand import CellLimits, Demand
 from paddock.worker.environment import Environment, EnvironmentSettings
 from paddock.worker.keepalive import KeepAliveSettings
@@ -131,7 +130,7 @@ class Worker:
         self._scaling = ScalingRate(settings.scaling_rate_per_10_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._retired: set[int] = set()
-        self._debugged: dict[int, Sandbox] = {}
+        self.held = Held()
         self._stopping = False
         self._all_gone = asyncio.Event()
         self._snapshots = Snapshots(settings.snapshot_budget_bytes, clock.monotonic)
@@ -210,14 +209,6 @@ class Worker:
     async def start_ahead(self, version: FunctionVersion) -> None:
         """An environment that waits for its first event."""
         self._release(await self._start(version))
-
-    async def connect(self, function_arn: str, port: int) -> socket.socket:
-        """To what listens in the newest environment that a debugger holds. Raises OSError, SandboxFailed."""
-        for number, sandbox in reversed(self._debugged.items()):
-            environment = self._environments[number]
-            if environment.version.function_arn == function_arn and not environment.is_ending:
-                return await sandbox.connect(port)
-        raise ConnectionRefusedError("no environment is held by a debugger")
 
     # -- its life -----------------------------------------------------------------------------------------------
 
@@ -387,8 +378,7 @@ class Worker:
             serve=self._serve,
         )
         self._environments[number] = environment
-        if version.is_debugged:
-            self._debugged[number] = sandbox
+        self.held.add(environment, sandbox)
         for digest in _held(version):
             self._code.hold(digest)  # until it is gone
         environment.on_terminated = self._terminated
@@ -433,7 +423,7 @@ class Worker:
         if self._environments.pop(number, None) is None:
             return
         self._retired.discard(number)
-        self._debugged.pop(number, None)
+        self.held.forget(number)
         if environment.version.provisioned_for and not self._stopping:
             self._provisioning.lost(number, environment.version)
         key = environment.version.environment_key

@@ -155,7 +155,7 @@ class Workshop:
             return None
 
         async def connect() -> socket.socket:
-            return await self._worker.connect(arn, DEBUG_PORT)
+            return await self._worker.held.connect(arn, DEBUG_PORT)
 
         try:
             speaks_dap = version.runtime.startswith("python")

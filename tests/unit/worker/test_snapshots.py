@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from paddock.model.errors import ServiceError
+from paddock.model.function import CodeArtifact
 from paddock.worker import failures
 from paddock.worker.environment import Environment
 from paddock.worker.frames import encode
@@ -51,6 +52,8 @@ SNAPPED = version(version="1", snap_start=True)
         ({"version": "1", "ephemeral_mb": 513}, set()),
         ({"version": "1", "tenant_isolation": True}, set()),
         ({"version": "1", "provisioned_for": "1"}, set()),
+        ({"version": "$LATEST", "is_debugged": True}, set()),
+        ({"version": "$LATEST", "code": CodeArtifact(digest="directory:/a", size_bytes=1, unzipped_bytes=1)}, set()),
     ],
     ids=str,
 )

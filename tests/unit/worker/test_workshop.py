@@ -34,6 +34,7 @@ class FakeWorker:
         self.running = self.most_running = 0
         self.gate: asyncio.Event | None = None
         self.inside: list[socket.socket] = []
+        self.held = self
 
     async def run(self, invocation: Invocation, sink: object = None) -> bytes:
         self.ran.append(invocation.version)
