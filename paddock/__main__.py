@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from paddock import __version__, app
-from paddock.cli import arguments, developing, health, images, sign
+from paddock.cli import arguments, client, developing, health, images, sign
 from paddock.config import Config, ConfigError
 from paddock.worker.runtimes import choose
 from paddock.worker.sandbox import doctor
@@ -59,8 +59,8 @@ def _run(given: argparse.Namespace) -> int:
             return developing.run(given, os.environ, *app.time_and_chance())
         case "images":
             try:
-                prune = given.action == "prune"
-                print(images.pruned(given.endpoint) if prune else images.listed(given.endpoint, given.json))
+                endpoint = client.endpoint_in(os.environ, given.endpoint)
+                print(images.pruned(endpoint) if given.action == "prune" else images.listed(endpoint, given.json))
             except images.CannotAsk as error:
                 print(f"paddock: {error}", file=sys.stderr)
                 return 1

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from paddock.cli import developing
+from paddock.cli.client import ENDPOINT_VARIABLE
 from paddock.config import FILE_VARIABLE, Config, default_shown, flag_of, settings
 
 FIRST = ("host", "port", "data_dir", "account", "region", "log_level", "isolation")
@@ -101,7 +102,9 @@ def _add_images(images: argparse.ArgumentParser) -> None:
         help="list: each with its size, how much of it others share, and the functions that use it; "
         "prune: remove what no function and no version needs",
     )
-    images.add_argument("--endpoint", default=endpoint_of(Config()), help="of the server; default: %(default)s")
+    images.add_argument(
+        "--endpoint", metavar="URL", help=f"the server's; default: {ENDPOINT_VARIABLE}, else where `paddock up` listens"
+    )
     images.add_argument("--json", action="store_true", help="of list: for scripts")
 
 

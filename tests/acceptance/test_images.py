@@ -35,6 +35,7 @@ from tests.support.images import (
 )
 from tests.support.registry import Registry
 from tests.support.server import ROLE, ROOT, RunningServer
+from tests.support.terraform import ready
 
 WAIT = {"Delay": 0.05, "MaxAttempts": 400}
 PULL_TIMEOUT_S = 8
@@ -583,3 +584,57 @@ def handler(event, context):
     server.create(name, {"app.py": source}, Handler="app.handler", Timeout=20)
     for path in ("/_paddock/images", "/_paddock/images/prune"):
         assert server.invoke(name, path)[0] >= 400
+
+
+TERRAFORM = """
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+
+variable "endpoint" {}
+variable "image" {}
+
+provider "aws" {
+  region                      = "us-east-1"
+  access_key                  = "000000000000"
+  secret_key                  = "test"
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
+  skip_credentials_validation = true
+  endpoints {
+    lambda = var.endpoint
+  }
+}
+
+resource "aws_lambda_function" "app" {
+  function_name = "terraformed-image"
+  role          = "arn:aws:iam::000000000000:role/app"
+  package_type  = "Image"
+  image_uri     = var.image
+  publish       = true
+  memory_size   = 512
+  image_config {
+    command = ["from", "terraform"]
+  }
+}
+"""
+
+
+@pytest.mark.timeout(900)
+def test_terraform_makes_a_function_of_an_image(
+    server: RunningServer, aws: Any, program: bytes, registry: Registry, tmp_path: Path
+) -> None:
+    terraform = ready(tmp_path, server.endpoint)
+    registry.put("terraformed", "1", marked(app(program), "made"))
+    (tmp_path / "main.tf").write_text(TERRAFORM)
+    given = f"-var=image={registry.host}/terraformed:1"
+    terraform("init")
+    terraform("apply", "-auto-approve", given)
+    terraform("plan", "-detailed-exitcode", given)  # status 2 would be a difference
+    assert server.invoke("terraformed-image", "args")[0] == "/app/probe|from|terraform|"
+    assert server.invoke("terraformed-image", "read /mark", Qualifier="1")[0] == "made"
+    terraform("destroy", "-auto-approve", given)
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        aws.get_function(FunctionName="terraformed-image")
