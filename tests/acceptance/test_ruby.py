@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from paddock.worker.runtimes import store
+from tests.acceptance.test_layers import publish
 from tests.support.server import ROLE, RunningServer, zipped
 from tests.support.userlands import added
 
@@ -145,3 +146,22 @@ def test_a_gem_of_a_layer(ruby: RunningServer, make: Make) -> None:
     layer = ruby.client("lambda").publish_layer_version(LayerName="greeting", Content={"ZipFile": zipped(files)})
     name = make(Layers=[layer["LayerVersionArn"]])
     assert ruby.invoke(name, {"do": "require 'greeting'; return GREETING"})[0] == "of the layer"
+
+
+def test_a_wrapper(ruby: RunningServer, make: Make) -> None:
+    """See test_wrapper.py, which has the other languages."""
+    wrapper = '#!/bin/sh\nexport FROM_WRAPPER="$#"\nruby=$1\nshift\nexec "$ruby" -W0 "$@"\n'
+    arn = publish(ruby.client("lambda"), {"wrapper": wrapper}, 0o755)
+    variables = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper"}
+    name = make(Layers=[arn], Environment={"Variables": variables})
+    do = 'return [ENV["FROM_WRAPPER"], $VERBOSE, Dir.pwd, CALLS[0]]'
+    for number in (1, 2):
+        assert ruby.invoke(name, {"do": do})[0] == ["2", None, "/var/task", number]
+    client = ruby.client("lambda")
+    for missing, status, reason in (("/opt/none", 127, "No such file"), ("/var/task/app.rb", 126, "Permission denied")):
+        variables["AWS_LAMBDA_EXEC_WRAPPER"] = missing
+        client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+        client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.05})
+        assert ruby.invoke(name)[0]["errorMessage"].endswith(f"exit status {status}")
+        events = ruby.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+        assert any(f"/var/runtime/bootstrap: {missing}: {reason}" in event["message"] for event in events)

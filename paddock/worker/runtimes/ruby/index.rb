@@ -15,6 +15,7 @@ module Paddock
   HEADER_BYTES = 8
   TASK = "/var/task"
   READ_AT_START = /\A(RUBYOPT|RUBY_|LD_|MALLOC_)/
+  EXEC_WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
   STARTED_AGAIN = "_PADDOCK_SETTINGS"
   API_VERSION = "2018-06-01"
 
@@ -105,15 +106,31 @@ module Paddock
   # Settings that this process, which has started already, cannot honour: they need a fresh one.
   def start_again(settings)
     environment = settings["environment"]
+    start_wrapper(settings) unless environment.fetch(EXEC_WRAPPER, "").empty?
     return if environment.all? { |name, value| !name.match?(READ_AT_START) || ENV[name] == value }
 
     again = environment.merge(STARTED_AGAIN => JSON.generate(settings))
     exec(again, RbConfig.ruby, __FILE__, unsetenv_others: true)
   end
 
-  def settle(settings)
+  # See ../wrapper.py: a program of the function's own, which gets this runtime's command line.
+  def start_wrapper(settings)
+    wrapper = settings["environment"][EXEC_WRAPPER]
+    limit_data(settings)
+    Dir.chdir(TASK)
+    exec(settings["environment"], wrapper, RbConfig.ruby, __FILE__, unsetenv_others: true)
+  rescue SystemCallError => e
+    warn("/var/runtime/bootstrap: #{wrapper}: #{e.class.new.message}")
+    exit!(e.is_a?(Errno::ENOENT) || e.is_a?(Errno::ENOTDIR) ? 127 : 126) # as the shell does on Lambda
+  end
+
+  def limit_data(settings)
     limit = settings["data_bytes_max"].to_i
     Process.setrlimit(Process::RLIMIT_DATA, limit, limit) if limit.positive?
+  end
+
+  def settle(settings)
+    limit_data(settings)
     ENV.replace(settings["environment"])
     Dir.chdir(TASK)
     Process.setproctitle("runtime")
@@ -165,7 +182,9 @@ module Paddock
 
   def run
     settings = ENV.delete(STARTED_AGAIN)&.then { |text| JSON.parse(text) }
-    if settings.nil?
+    if settings.nil? && ARGV.empty? # a wrapper has started this
+      settings = { "environment" => ENV.to_h, "handler" => ENV.fetch("_HANDLER") }
+    elsif settings.nil?
       channel = IO.for_fd(Integer(ARGV.shift), "rb", autoclose: true)
       settings = assignment(channel)
       channel.close
