@@ -55,7 +55,7 @@ SNAPPED = version(version="1", snap_start=True)
         ({"version": "$LATEST", "is_debugged": True}, set()),
         ({"version": "$LATEST", "code": CodeArtifact(digest="directory:/a", size_bytes=1, unzipped_bytes=1)}, set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # in one order in every process
 )
 def test_whose_snapshots_are_taken(given: dict[str, Any], whose: set[str]) -> None:
     one = version(**{"runtime": "python3.12", **given})
