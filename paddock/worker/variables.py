@@ -8,7 +8,7 @@ from paddock.model.function import FunctionVersion
 from paddock.model.session import Credentials
 from paddock.worker.facts import RuntimeFacts
 from paddock.worker.runtimes.wrapper import EXEC_WRAPPER, LIBRARY_PATH
-from paddock.worker.sandbox.cell import RUNTIME_ADDRESS, RUNTIME_PORT
+from paddock.worker.sandbox.pid1 import RUNTIME_ADDRESS, RUNTIME_PORT
 
 _RUNTIME_ONLY = frozenset(
     """AWS_EXECUTION_ENV AWS_LAMBDA_LOG_GROUP_NAME AWS_LAMBDA_LOG_STREAM_NAME AWS_XRAY_CONTEXT_MISSING

@@ -131,12 +131,11 @@ MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {
     ("paddock/observe/logbook.py", "_retention_loop"): "a sweep that failed is tried again at the next interval",
     ("paddock/services/s3/sweep.py", "_loop"): "rules that could not be carried out are tried again, the loop goes on",
     ("paddock/wire/http1_connection.py", "_serve"): "a defect in a handler must not take the connection's loop down",
-    ("paddock/worker/sandbox/cell.py", "_start"): _CHILD,
+    ("paddock/worker/sandbox/cell.py", "_be_runtime"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_names"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_server"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_sweeper"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_zygote"): _CHILD,
-    ("paddock/worker/sandbox/zygote.py", "_child"): _CHILD,
 }
 
 # (path, function) -> why a memo is not state: the same answer for ever, from what never changes.

@@ -1,17 +1,16 @@
-"""An execution environment from the inside: how a forked zygote shuts the doors behind itself, then serves.
+"""An execution environment from the inside: how a forked zygote becomes a process of it.
 
-Two processes live in each environment. The first, pid 1 of its own pid namespace, isolates itself step by step,
-then only reaps, reports how the runtime ended, and starts the runtime afresh when told to (AWS keeps /tmp but not
-memory after a crash or timeout). The second is the runtime: it waits on its channel for code and configuration.
-Only the second ever runs a user's code; the first is not dumpable, holds no privilege and is under the same filter.
+Pid 1 (pid1.py) has made the namespaces, the network and the mounts. What runs beside it is forked by the zygote and
+goes in: it joins the groups, enters the namespaces, gives up identity and capabilities, closes its descriptors, and
+comes under the filter. Then it is one of two:
 
-Beside the runtime it starts the extensions that layers bring (launch.py), and connects for the server, which is
-outside of the network here, to what an extension listens on.
+    runtime    runs the function's code. When it has ended the zygote can start another (AWS keeps /tmp but not memory
+               after a crash or a timeout)
+    helper     only where layers bring extensions: starts these (launch.py), tells how they ended, and connects for
+               the server, which is outside of the network here, to what they listen on
 
-The order matters, and each line says why it stands where it does:
-cgroup first (so that everything after is charged), namespaces, network (needs the capability), mounts, then the
-host's root is detached, descriptors are closed, identity is given up by entering a prepared user namespace,
-capabilities go, the filter comes on. What a step may not skip raises, and the cell dies with that error reported.
+Each is a child of the zygote, which tells the server how the runtime ended, and dies with pid 1. Only the runtime and
+what extensions are ever run a user's code.
 
 Standard library only, Python 3.9.
 """
@@ -22,146 +21,138 @@ import array
 import atexit
 import errno
 import json
+import mmap
 import os
-import resource
 import select
 import signal
 import socket
 import sys
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence
 
-from paddock.worker.sandbox import egress, launch, linux, userland
-from paddock.worker.sandbox.cgroup import Group
+from paddock.worker.sandbox import egress, launch, linux, mother, pid1, userland
 
-RUNTIME_ADDRESS = "169.254.100.1"
-RUNTIME_PORT = 9001
 CHANNEL_FD = 3  # frames between Paddock and the runtime
 TELEMETRY_FD = 4  # AWS's framed log records
-CONTROL_FD = 5  # pid 1 and the server: readiness, exits, resets
+CONTROL_FD = 3  # the helper and the server
 
-# What tells of the whole machine: its kernel's keys, symbols, timers, command line, and who uses devices when.
-_MASKED = """/proc/keys /proc/key-users /proc/kallsyms /proc/modules /proc/timer_list /proc/sched_debug
-    /proc/latency_stats /proc/interrupts /proc/cmdline /proc/kcore /proc/sysrq-trigger""".split()
-_DESCRIPTORS_MAX = 1024
-_PROCESSES_MAX = 1024
-# A process that is being forked while its parent is stopped and continued is born with the stop but without the
-# continuation, which the kernel drops where nobody handles it. So whoever continues all does it again a little later.
-_CONTINUE_AGAIN_MS = (5, 50, 500)
 _COMMAND_BYTES_MAX = 131_072  # of a message on the control socket; the largest brings an environment
 _EXTENSIONS = userland.LAYERS + "/extensions"
+_TOLD_BYTES_MAX = 64
 
 Runtime = Callable[[int, int, bool], None]
 
-
-class Doors(NamedTuple):
-    """What pid 1 is given: the ends it keeps, where it must go, and what it will run."""
-
-    channel: socket.socket
-    telemetry: int
-    output: int
-    control: socket.socket
-    group: Optional[Group]
-    user_namespace: int
-    seccomp: bytes
-    api_port: int
-    plug: Optional[egress.Plug]  # None: no way out
-    ahead: bool  # made before anybody needs it: the runtime may prepare itself
-    runtime: Runtime
+# Of what a process is born with; behind them the files by which it joins the groups.
+_PID_1, _USERS, _OUTPUT, _TELEMETRY, _CHANNEL, _COMPLAINTS, _TOLD, _JOINS = range(mother.FIRST, mother.FIRST + 8)
 
 
-def _network(api_port: int, plug: Optional[egress.Plug]) -> List[socket.socket]:
-    """A network of our own, with nothing but loopback or with a way out; its two listening sockets go to the server."""
-    if plug is None:
-        linux.unshare(linux.CLONE_NEWNET)
-    else:
-        egress.plug_in(plug)
-    linux.loopback_up(RUNTIME_ADDRESS)
-    listeners = []
-    for port in (RUNTIME_PORT, api_port):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((RUNTIME_ADDRESS, port))
-        listener.listen(64)
-        listeners.append(listener)
-    return listeners
+class Broken(Exception):
+    """It could not go in; the message says why."""
 
 
-def _mounts() -> None:
-    safe = linux.MS_NOSUID | linux.MS_NODEV
-    linux.umount_detach("/proc")  # the zygote's
-    linux.mount("proc", "/proc", "proc", safe | linux.MS_NOEXEC, "hidepid=2")  # pid 1 is not the function's to see
-    linux.mount("tmp", "/tmp", "tmpfs", safe, "mode=1777,size=512m,nr_inodes=131072")
-    for path in _MASKED:
-        if os.path.exists(path):
-            linux.bind("/dev/null", path, devices=True)
-    linux.umount_detach(userland.HOST)  # from here on nothing of the host has a name
+def _approach(calls: pid1.Calls, spec: pid1.Spec, robust_list: int) -> None:
+    calls.add("prctl", linux.PR_SET_PDEATHSIG, 9)
+    calls.add("prctl", linux.PR_SET_DUMPABLE, 0, 0, 0, 0)  # nobody inside may look into it before it is inside, too
+    calls.add("set_robust_list", robust_list, 24)
+    for number in range(_JOINS, _JOINS + spec.groups):
+        calls.add("write", number, b"0", 1)
 
 
-def _limits() -> None:
-    """The kernel counts processes per user namespace, which is ours alone: the limit where there is no cgroup."""
-    resource.setrlimit(resource.RLIMIT_NPROC, (_PROCESSES_MAX, _PROCESSES_MAX))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS_MAX, _DESCRIPTORS_MAX))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
+def _go_in(calls: pid1.Calls, spec: pid1.Spec, name: str, places: Sequence[int]) -> None:
+    """places: which descriptors become 1 and on; 0 is empty, and all others are closed."""
+    null = _JOINS + spec.groups
+    calls.add("setns", _PID_1, pid1.NAMESPACES)
+    calls.add("openat", linux.AT_FDCWD, "/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    calls.add("setsid")
+    pid1.identity(calls, _USERS, spec.capabilities)
+    for place, number in enumerate([null, *places]):
+        calls.add("dup3", number, place, 0)
+    calls.add("close_range", len(places) + 1, 0xFFFFFFFF, 0)
+    calls.add("prctl", linux.PR_SET_NAME, name)
 
 
-def _descriptors(doors: Doors) -> None:
-    """Exactly 0..5 stay open, whatever the zygote held."""
-    null = os.open("/dev/null", os.O_RDONLY)
-    wanted = [null, doors.output, doors.output, doors.channel.fileno(), doors.telemetry, doors.control.fileno()]
-    high = [os.dup(fd) for fd in wanted]  # first out of the way of their final places
-    while min(high) < len(wanted):
-        high = [os.dup(fd) for fd in high]
-    for place, fd in enumerate(high):
-        os.dup2(fd, place, inheritable=place != CONTROL_FD)
-    linux.close_range(len(wanted))
+class Ways:
+    """The ways into an environment, for forks of one zygote: lists of system calls, written down once.
 
-
-def _identity(user_namespace: int) -> None:
-    linux.setns(user_namespace, linux.CLONE_NEWUSER)
-    try:
-        os.setgroups([])
-    except PermissionError:
-        pass  # a rootless user namespace denies setgroups; there the list was emptied by the kernel's own rule
-    os.setresgid(userland.SANDBOX_GID, userland.SANDBOX_GID, userland.SANDBOX_GID)
-    os.setresuid(userland.SANDBOX_UID, userland.SANDBOX_UID, userland.SANDBOX_UID)
-    linux.die_with_parent()  # the change of credentials has cleared it
-
-
-def _score(file_name: str, value: int) -> None:
-    """Pid 1 must outlive a memory kill, for it is the one to report it. Lowering needs a privilege; raising none.
-
-    It is lowered through oom_adj (-17 to 15), the older file: through oom_score_adj a privileged process lowers the
-    least value of its children as well, and a function could shield itself from the machine's memory killer.
+    code: what carries them out; None: this interpreter does.
     """
+
+    def __init__(self, spec: pid1.Spec, numbers: Dict[str, int], code: Optional[mother.Machine]) -> None:
+        self._code = code
+        self._kept: List[mmap.mmap] = []
+        robust_list = linux.robust_list_address()
+        self.approach = self._list(lambda calls: _approach(calls, spec, robust_list), numbers)
+        self.runtime = self._list(lambda calls: self._write_runtime(calls, spec), numbers)
+        self.helper = self._list(lambda calls: self._write_helper(calls, spec), numbers)
+
+    def _list(self, write: Callable[[pid1.Calls], None], numbers: Dict[str, int]) -> pid1.Calls:
+        memory, calls = pid1.in_memory(write, numbers)
+        self._kept.append(memory)
+        return calls
+
+    @staticmethod
+    def _write_runtime(calls: pid1.Calls, spec: pid1.Spec) -> None:
+        _go_in(calls, spec, "runtime", [_OUTPUT, _OUTPUT, _CHANNEL, _TELEMETRY])
+        calls.add("prctl", linux.PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its own /proc/self would be closed to it
+        pid1.filtered(calls, spec.seccomp)
+
+    @staticmethod
+    def _write_helper(calls: pid1.Calls, spec: pid1.Spec) -> None:
+        _go_in(calls, spec, "paddock-helper", [_OUTPUT, _OUTPUT, _CHANNEL])
+        pid1.filtered(calls, spec.seccomp)
+
+    def take(self, calls: pid1.Calls) -> None:
+        """Raises Broken."""
+        failed = calls.carry_out(linux.raw) if self._code is None else self._code.run(calls)
+        if failed is not None:
+            raise Broken(calls.complaint(failed))
+
+
+def order(kind: str, ahead: bool = False, told: bool = False, plug: Optional[egress.Plug] = None) -> Dict[str, Any]:
+    """What a fork is to become: "runtime" or "helper". ahead: made before anybody needs it, it may prepare itself.
+
+    told: pid 1 is not done yet, and will tell. plug: the way out that it has to make, for there is none yet.
+    """
+    return {"kind": kind, "ahead": ahead, "told": told, "plug": plug}
+
+
+def begin(ordered: Dict[str, Any], ways: Ways, complaint: Callable[[bytes], str], runtime: Runtime) -> NoReturn:
+    """In a fork that has just been born: go in, and be what was ordered. complaint: of what pid 1 tells."""
     try:
-        with open("/proc/self/" + file_name, "w") as file:
-            file.write(str(value))
-    except OSError:
-        pass  # rootless: the kernel then picks the largest process, which the runtime is
+        ways.take(ways.approach)
+        plug = egress.Plug(*ordered["plug"]) if ordered["plug"] is not None else None
+        reach = egress.reach(plug) if plug is not None else None
+        why = complaint(os.read(_TOLD, _TOLD_BYTES_MAX)) if ordered["told"] else ""
+        if why:
+            raise Broken(why)
+        if plug is not None and reach is not None:
+            linux.setns(_PID_1, linux.CLONE_NEWNET)
+            egress.plug_in(plug, reach)
+        ways.take(ways.runtime if ordered["kind"] == "runtime" else ways.helper)
+    except BaseException as error:
+        os.write(_COMPLAINTS, json.dumps({"event": "broken", "error": f"{type(error).__name__}: {error}"}).encode())
+        raise
+    if ordered["kind"] == "runtime":
+        _be_runtime(runtime, ordered["ahead"])
+    _Helper().serve()
+    os._exit(0)
 
 
-def become(doors: Doors) -> None:
-    """Turn this freshly forked process into pid 1 of an isolated environment. Never returns."""
-    linux.die_with_parent()
-    if doors.group is not None:
-        doors.group.join()
-    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWCGROUP)
-    socket.sethostname("169-254-100-1")
-    listeners = _network(doors.api_port, doors.plug)
-    _mounts()
-    os.chdir("/")
-    os.setsid()
-    _score("oom_adj", -15)
-    _identity(doors.user_namespace)
-    _limits()
-    linux.drop_capabilities()
-    linux.prctl(linux.PR_SET_DUMPABLE, 0)
-    linux.set_process_name("paddock-init")
-    _tell(doors.control, {"event": "ready"}, [listener.fileno() for listener in listeners])
-    _descriptors(doors)
-    linux.install_seccomp(doors.seccomp)
-    _Init(doors.runtime, doors.ahead).serve()
+def _be_runtime(runtime: Runtime, ahead: bool) -> NoReturn:
+    code = 1
+    try:
+        runtime(CHANNEL_FD, TELEMETRY_FD, ahead)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else (0 if end.code is None else 1)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        try:
+            atexit._run_exitfuncs()  # the function's, as at the end of any Python program
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code & 0xFF)
 
 
 def _tell(control: socket.socket, message: Dict[str, Any], fds: Optional[List[int]] = None) -> None:
@@ -169,23 +160,15 @@ def _tell(control: socket.socket, message: Dict[str, Any], fds: Optional[List[in
     control.sendmsg([json.dumps(message).encode()], ancillary)
 
 
-class _Init:
-    """Pid 1: starts the runtime and extensions, reaps every orphan, tells the server how they ended.
+class _Helper:
+    """Commands from the server:
 
-    Commands from the server, one word each: reset, freeze, thaw, terminate and kill (the runtime), or an object:
-
-        {"do": "extensions", "environment": {...}, "data_bytes_max": n}     start what /opt/extensions holds
-        {"do": "connect", "port": n}                                        a connection to that port
-
-    The end of the control socket is the end of us, and with pid 1 the kernel ends everything in the namespace.
+    {"do": "extensions", "environment": {...}, "data_bytes_max": n}     start what /opt/extensions holds
+    {"do": "connect", "port": n}                                        a connection to that port
     """
 
-    def __init__(self, runtime: Runtime, ahead: bool) -> None:
-        self._runtime = runtime
-        self._ahead = ahead
-        self._child = 0
+    def __init__(self) -> None:
         self._extensions: Dict[int, str] = {}
-        self._continue_again_ms: Tuple[int, ...] = ()
         self._control = socket.socket(fileno=CONTROL_FD)
         self._wake_in, self._wake_out = os.pipe()
         os.set_blocking(self._wake_out, False)
@@ -194,54 +177,19 @@ class _Init:
     def serve(self) -> None:
         signal.set_wakeup_fd(self._wake_out, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._start()
-        os.close(CHANNEL_FD)
         poll = select.poll()
         poll.register(CONTROL_FD, select.POLLIN)
         poll.register(self._wake_in, select.POLLIN)
         while True:
-            ready = poll.poll(self._continue_again_ms[0] if self._continue_again_ms else None)
-            if not ready:
-                self._continue_again_ms = self._continue_again_ms[1:]
-                self._signal_all(signal.SIGCONT)
-            for fd, _ in ready:
+            for fd, _ in poll.poll():
                 if fd == CONTROL_FD:
                     command = self._control.recv(_COMMAND_BYTES_MAX)
                     if not command:
-                        os._exit(0)
-                    self._obey(command.decode())
+                        return
+                    self._obey(json.loads(command))
                 else:
                     os.read(self._wake_in, 512)
                     self._reap()
-
-    def _start(self) -> None:
-        self._child = os.fork()
-        if self._child:
-            return
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.close(self._wake_in)
-        os.close(self._wake_out)
-        self._control.close()
-        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # else its own /proc/self would be closed to it
-        linux.set_process_name("runtime")
-        os.setsid()
-        _score("oom_score_adj", 0)
-        code = 1
-        try:
-            self._runtime(CHANNEL_FD, TELEMETRY_FD, self._ahead)
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else (0 if end.code is None else 1)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            try:
-                atexit._run_exitfuncs()  # the function's, as at the end of any Python program
-                sys.stdout.flush()
-                sys.stderr.flush()
-            finally:
-                os._exit(code & 0xFF)
 
     def _reap(self) -> None:
         while True:
@@ -251,32 +199,15 @@ class _Init:
                 return
             if not pid:
                 return
-            if pid == self._child:
-                self._child = 0
-                _tell(self._control, {"event": "exit", "status": status})
-            elif pid in self._extensions:
-                name = self._extensions.pop(pid)
+            name = self._extensions.pop(pid, "")
+            if name:
                 _tell(self._control, {"event": "extension", "name": name, "status": status})
 
-    def _obey(self, command: str) -> None:
-        if command == "reset":
-            self._reset()
-        elif command == "freeze":
-            self._continue_again_ms = ()
-            self._signal_all(signal.SIGSTOP)
-        elif command == "thaw":
-            self._continue_again_ms = _CONTINUE_AGAIN_MS
-            self._signal_all(signal.SIGCONT)
-        elif command in ("terminate", "kill"):
-            if self._child:
-                # All of its group: what runs the function may be a child of the process that was started.
-                os.killpg(self._child, signal.SIGTERM if command == "terminate" else signal.SIGKILL)
+    def _obey(self, message: Dict[str, Any]) -> None:
+        if message["do"] == "extensions":
+            self._launch(message["environment"], message["data_bytes_max"])
         else:
-            message = json.loads(command)
-            if message["do"] == "extensions":
-                self._launch(message["environment"], message["data_bytes_max"])
-            else:
-                self._connect(message["port"])
+            self._connect(message["port"])
 
     def _launch(self, environment: Dict[str, str], data_bytes_max: int) -> None:
         """Start the extensions; the server gets their names and the end of their output, where there are any."""
@@ -286,7 +217,7 @@ class _Init:
             return
         output_in, output_out = os.pipe2(os.O_CLOEXEC)
         launched = launch.launch(_EXTENSIONS, names, environment, output_out, data_bytes_max)
-        self._extensions = launched.names
+        self._extensions.update(launched.names)
         told = {"event": "extensions", "names": names, "failed": list(launched[1:])}
         _tell(self._control, told, [output_in])
         os.close(output_in)
@@ -296,36 +227,8 @@ class _Init:
         """A connection to what listens on the port in here, or the number of the error."""
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
             sock.setblocking(False)
-            number = sock.connect_ex((RUNTIME_ADDRESS, port))
+            number = sock.connect_ex((pid1.RUNTIME_ADDRESS, port))
             if number == errno.EINPROGRESS:  # on loopback it is there when asked again, or nobody is accepting
-                number = sock.connect_ex((RUNTIME_ADDRESS, port))
+                number = sock.connect_ex((pid1.RUNTIME_ADDRESS, port))
                 number = 0 if number == errno.EISCONN else number
             _tell(self._control, {"event": "connected", "error": number}, [] if number else [sock.fileno()])
-
-    def _signal_all(self, number: int) -> None:
-        try:
-            os.kill(-1, number)  # everything in the namespace but ourselves
-        except ProcessLookupError:
-            pass
-
-    def _reset(self) -> None:
-        """End every process, then a new runtime from this untouched interpreter, on a new channel."""
-        self._child = 0
-        self._extensions = {}
-        while True:
-            self._signal_all(signal.SIGKILL)
-            try:
-                os.waitpid(-1, 0)
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass  # a fork bomb leaves a thousand: no new signal to all for each
-            except ChildProcessError:
-                break
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        fd = ours.detach()
-        if fd != CHANNEL_FD:  # it may well have been given the free place itself
-            os.dup2(fd, CHANNEL_FD)
-            os.close(fd)
-        self._start()
-        os.close(CHANNEL_FD)
-        _tell(self._control, {"event": "reset"}, [theirs.fileno()])
-        theirs.close()

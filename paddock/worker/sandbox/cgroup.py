@@ -29,6 +29,11 @@ class Hierarchy(NamedTuple):
     def has(self, controller: str) -> bool:
         return controller in self.paths
 
+    @property
+    def directories(self) -> int:
+        """How many a group has."""
+        return len(set(self.paths.values())) if self.version else 0
+
 
 def _mounts() -> List[List[str]]:
     with open("/proc/self/mounts") as file:
@@ -243,10 +248,23 @@ class Group:
         if swap and os.path.exists(swap):
             _write(swap, str(size_bytes) if self.version == 1 else "0")
 
-    def join(self) -> None:
-        """Move the calling single-threaded process in."""
-        for directory in self._directories:
-            _write(os.path.join(directory, "tasks" if self.version == 1 else "cgroup.procs"), "0")
+    def open_joins(self) -> List[int]:
+        """Descriptors by which a single-threaded process joins, each with a write of "0"."""
+        name = "tasks" if self.version == 1 else "cgroup.procs"
+        opened: List[int] = []
+        try:
+            for directory in self._directories:
+                opened.append(os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CLOEXEC))
+        except OSError:
+            for fd in opened:
+                os.close(fd)
+            raise
+        return opened
+
+    def thaw(self) -> None:
+        """On v1 a frozen process cannot die; on v2 it can."""
+        if self.version == 1 and "freezer" in self._paths:
+            self._set(self._file("freezer", "freezer.state", ""), "THAWED")
 
     def open_files(self) -> Dict[str, int]:
         """Descriptors for whoever supervises the environment without privilege: freeze, cpu, peak, oom."""

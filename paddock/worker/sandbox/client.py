@@ -14,6 +14,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,10 @@ log = logging.getLogger("paddock.sandbox")
 MESSAGE_BYTES_MAX = 65536
 _FDS_MAX = 32
 _START_TIMEOUT_S = 30.0
+_END_ALL = b"\0"  # to pid 1
+# A process that is being forked while its parent is stopped and continued is born with the stop but without the
+# continuation, which the kernel drops where nobody handles it. So whoever continues all does it again a little later.
+_CONTINUE_AGAIN_S = (0.005, 0.055, 0.555)
 
 Message = Mapping[str, Any]
 
@@ -95,12 +100,12 @@ def _counter(text: str) -> int:
     return 0
 
 
-def _peak_of_children(proc: int) -> int:
-    """The resident peaks of pid 1's children, added up, where no group counts them. proc: pid 1's /proc directory."""
+def _peak(proc: int) -> int:
+    """The resident peaks of a process and its children, added up, where no group counts them. proc: its directory."""
     try:
+        statuses = [_text_at(proc, "status")]
         task = os.listdir(f"/proc/self/fd/{proc}/task")[0]
-        children = _text_at(proc, f"task/{task}/children").split()
-        statuses = [_text_at(proc, f"../{child}/status") for child in children]
+        statuses += [_text_at(proc, f"../{child}/status") for child in _text_at(proc, f"task/{task}/children").split()]
     except (OSError, IndexError):
         return 0  # it is on its way out
     lines = [line for status in statuses for line in status.splitlines() if line.startswith("VmHWM:")]
@@ -128,6 +133,10 @@ class LinuxSandbox:
         self._files: dict[str, int] = {}
         self._version = 0
         self._control: _Packets | None = None
+        self._helper: _Packets | None = None
+        self._helping: asyncio.Future[None] | None = None
+        self._extensions: set[str] = set()
+        self._continue_again: list[asyncio.TimerHandle] = []
         self._gone = False
         self._doors: list[socket.socket] = []
         self.channel: socket.socket
@@ -172,34 +181,44 @@ class LinuxSandbox:
             raise SandboxFailed("the sandbox is gone")
         self.thaw()
         self._reset = self._loop.create_future()
-        self._control.send(b"reset")
+        self._control.send(_END_ALL)
         await self._reset
 
     async def launch_extensions(self, environment: Mapping[str, str], data_bytes_max: int = 0) -> Launched:
-        if self._gone or self._control is None:
-            raise SandboxFailed("the sandbox is gone")
         message = {"do": "extensions", "environment": environment, "data_bytes_max": data_bytes_max}
         self._launched = self._loop.create_future()
-        self._control.send(json.dumps(message).encode())
+        (await self._help()).send(json.dumps(message).encode())
         return await self._launched
 
     async def connect(self, port: int) -> socket.socket:
-        if self._gone or self._control is None:
-            raise SandboxFailed("the sandbox is gone")
         asked: asyncio.Future[socket.socket] = self._loop.create_future()
+        helper = await self._help()
         self._connections.append(asked)
-        self._control.send(json.dumps({"do": "connect", "port": port}).encode())
+        helper.send(json.dumps({"do": "connect", "port": port}).encode())
         return await asked
 
+    async def _help(self) -> _Packets:
+        """The process inside that does these things, started when first wanted."""
+        if self._gone:
+            raise SandboxFailed("the sandbox is gone")
+        if self._helper is None:
+            if self._helping is None or self._helping.done():
+                self._helping = self._loop.create_future()
+                self._zygote.send({"do": "help", "cell": self.number})
+            await asyncio.shield(self._helping)
+        if self._helper is None:
+            raise SandboxFailed("the sandbox has lost its helper")
+        return self._helper
+
     def terminate(self) -> None:
-        self._say(b"terminate")
+        self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        self._say(b"kill")
+        self._signal(signal.SIGKILL)
 
-    def _say(self, word: bytes) -> None:
-        if self._control is not None:
-            self._control.send(word)
+    def _signal(self, number: int) -> None:
+        if not self._gone:
+            self._zygote.send({"do": "signal", "cell": self.number, "number": number})
 
     def freeze(self) -> None:
         self._pause(True)
@@ -210,10 +229,27 @@ class LinuxSandbox:
     def _pause(self, frozen: bool) -> None:
         file = self._files.get("freeze")
         if file is None:
-            self._say(b"freeze" if frozen else b"thaw")
+            self._pause_by_signals(frozen)
             return
         words = ("FROZEN", "THAWED") if self._version == 1 else ("1", "0")
         self._write(file, words[0 if frozen else 1])
+
+    def _pause_by_signals(self, frozen: bool) -> None:
+        """Where there is no group to freeze."""
+        self._cease_continuing()
+        self._signal_all(signal.SIGSTOP if frozen else signal.SIGCONT)
+        if not frozen and not self._gone:
+            again = self._loop.call_later
+            self._continue_again = [again(after_s, self._signal_all, signal.SIGCONT) for after_s in _CONTINUE_AGAIN_S]
+
+    def _cease_continuing(self) -> None:
+        for timer in self._continue_again:
+            timer.cancel()
+        self._continue_again = []
+
+    def _signal_all(self, number: int) -> None:
+        if self._control is not None:
+            self._control.send(bytes([number]))
 
     def limit_cpu(self, quota_us: int) -> None:
         file = self._files.get("cpu")
@@ -241,7 +277,7 @@ class LinuxSandbox:
 
     def memory_peak_bytes(self) -> int:
         if "proc" in self._files:
-            return _peak_of_children(self._files["proc"])
+            return _peak(self._files["proc"])
         text = self._read("peak").strip()
         return int(text) if text.isdigit() else 0
 
@@ -265,6 +301,7 @@ class LinuxSandbox:
         self._files = files
 
     def _told(self, message: Message, fds: list[int]) -> None:
+        """By pid 1, or by the runtime while it goes in."""
         event = message["event"]
         if event == "ready":
             self.runtime_api, self.aws_api = (socket.socket(fileno=fd) for fd in fds)
@@ -272,24 +309,72 @@ class LinuxSandbox:
             _settle(self._ready)
         elif event == "broken":
             self.failed(message["error"])
-        elif event == "exit":
-            self.exit_status = message["status"]
-            if self.on_exit is not None:
-                self.on_exit(message["status"])
-            else:
-                self.stop()  # nothing was put into it yet, and without a runtime nothing can be
-        elif event == "reset":
-            self.channel = socket.socket(fileno=fds[0])
-            self.exit_status = None
-            if self._reset is not None:
-                _settle(self._reset)
-        elif event == "extensions":
+        elif event == "ended":
+            self._lose_helper()
+            self._extensions = set()
+            self._zygote.send({"do": "restart", "cell": self.number})
+
+    def exited(self, status: int) -> None:
+        """The runtime's process. What a reset has ended is not told."""
+        if self._reset is not None and not self._reset.done():
+            return
+        self.exit_status = status
+        if self.on_exit is not None:
+            self.on_exit(status)
+        else:
+            self.stop()  # nothing was put into it yet, and without a runtime nothing can be
+
+    def restarted(self, message: Message, fds: list[int]) -> None:
+        files = dict(zip(message["files"], fds, strict=True))
+        self.channel = socket.socket(fileno=files.pop("channel"))
+        for name, file in files.items():
+            os.close(self._files[name])
+            self._files[name] = file
+        self.exit_status = None
+        if self._reset is not None:
+            _settle(self._reset)
+
+    # -- its helper
+
+    def helping(self, fds: list[int]) -> None:
+        self._helper = _Packets(socket.socket(fileno=fds[0]), self._helper_told, self._helper_ended)
+        if self._helping is not None:
+            _settle(self._helping)
+
+    def _helper_told(self, message: Message, fds: list[int]) -> None:
+        event = message["event"]
+        if event == "extensions":
             self._launch_told(message, fds)
         elif event == "extension":
+            self._extensions.discard(message["name"])
             if self.on_extension_exit is not None:
                 self.on_extension_exit(message["name"], message["status"])
         elif event == "connected":
             self._connect_told(message["error"], fds)
+        elif event == "broken":
+            self._helper_failed(message["error"])
+
+    def _helper_ended(self) -> None:
+        """By itself, or killed by the function: how those that it has started end, nobody can tell any more."""
+        self._lose_helper()
+        for name in sorted(self._extensions):
+            if self.on_extension_exit is not None:
+                self.on_extension_exit(name, signal.SIGKILL)
+        self._extensions = set()
+
+    def _lose_helper(self) -> None:
+        if self._helper is None:
+            return
+        self._helper.close()
+        self._helper = None
+        self._helper_failed("the sandbox has lost its helper")
+
+    def _helper_failed(self, reason: str) -> None:
+        waiting, self._connections = [self._launched, *self._connections], deque()
+        for future in waiting:
+            if future is not None and not future.done():
+                future.set_exception(SandboxFailed(reason))
+                future.exception()
 
     def _launch_told(self, message: Message, fds: list[int]) -> None:
         failed, error_type, reason = message["failed"]
@@ -298,6 +383,7 @@ class LinuxSandbox:
             for fd in fds:
                 os.close(fd)
             return
+        self._extensions = set(message["names"])
         self._launched.set_result(Launched(tuple(message["names"]), output, failed, error_type, reason))
 
     def _connect_told(self, error: int, fds: list[int]) -> None:
@@ -316,7 +402,8 @@ class LinuxSandbox:
         _settle(self._assigned)
 
     def failed(self, reason: str) -> None:
-        for future in (self._ready, self._assigned, self._reset, self._launched, *self._connections):
+        waiting = (self._ready, self._assigned, self._reset, self._helping, self._launched, *self._connections)
+        for future in waiting:
             if future is not None and not future.done():
                 future.set_exception(SandboxFailed(reason))
                 future.exception()  # nobody need be waiting
@@ -327,8 +414,10 @@ class LinuxSandbox:
             return
         self._gone = True
         self.failed("the sandbox ended")
-        if self._control is not None:
-            self._control.close()
+        for packets in (self._control, self._helper):
+            if packets is not None:
+                packets.close()
+        self._cease_continuing()
         for file in self._files.values():
             os.close(file)
         self._files.clear()
@@ -402,6 +491,12 @@ class _Zygote:
             cell.spawned(message, fds)
         elif event == "assigned":
             cell.assigned()
+        elif event == "exit":
+            cell.exited(message["status"])
+        elif event == "restarted":
+            cell.restarted(message, fds)
+        elif event == "helping":
+            cell.helping(fds)
         elif event == "failed":
             log.warning("%s: %s of environment %s failed: %s", self.runtime, message["doing"], cell.number, message)
             cell.failed(message["error"])

@@ -35,11 +35,15 @@ class Plug(NamedTuple):
     namespace: int
 
 
-def plug_in(plug: Plug) -> None:
-    """Enter a new network namespace with a way to the gateway. The caller's own is left. Raises OSError."""
+def reach(plug: Plug) -> socket.socket:
+    """A hand on the gateway, whose network the caller is in afterwards. Raises OSError."""
     linux.setns(plug.namespace, linux.CLONE_NEWNET)
-    with netlink.connect(netlink.ROUTE) as there:
-        linux.unshare(linux.CLONE_NEWNET)
+    return netlink.connect(netlink.ROUTE)
+
+
+def plug_in(plug: Plug, there: socket.socket) -> None:
+    """Give the network that the caller is in a way to the gateway. there: from `reach`; closed. Raises OSError."""
+    with there:
         if os.path.exists(_NO_IPV6):  # the policy is one of IPv4: nothing else may leave
             with open(_NO_IPV6, "w") as file:
                 file.write("1")

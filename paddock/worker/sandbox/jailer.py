@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from paddock.worker.runtimes import choose, discovery, packages, store
-from paddock.worker.sandbox import cgroup, linux, names, seccomp, sweeper, uids, userland, veil, zygote
+from paddock.worker.sandbox import cgroup, linux, names, pid1, seccomp, sweeper, uids, userland, veil, zygote
 from paddock.worker.sandbox.gateway import Gateway
 
 SOURCE = Path(__file__).parents[3]
@@ -401,6 +401,7 @@ class Jailer:
                 "data_dir": self._settings.data_dir,
                 "code_root": self._settings.code_root,
                 "seccomp": self._filter.hex(),
+                "calls": seccomp.numbers(pid1.CALLS),
                 "api_port": self._port,
                 "processes_max": self._settings.processes_max,
                 "bootstrap": runtime.family.bootstrap,

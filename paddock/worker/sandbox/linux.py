@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import platform
-import socket
 import struct
 from typing import Optional
 
+CLONE_PARENT = 0x00008000
+CLONE_CHILD_CLEARTID = 0x00200000
+CLONE_CHILD_SETTID = 0x01000000
 CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -56,6 +57,7 @@ PR_SET_SECCOMP = 22
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
+PR_GET_TID_ADDRESS = 40
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 SECCOMP_MODE_FILTER = 2
@@ -67,10 +69,12 @@ IFF_UP = 1
 
 _ARM = platform.machine() == "aarch64"
 SYS_PIVOT_ROOT = 41 if _ARM else 155
+SYS_GET_ROBUST_LIST = 100 if _ARM else 274
 SYS_CAPSET = 91 if _ARM else 126
 SYS_OPEN_TREE = 428
 SYS_MOVE_MOUNT = 429
 SYS_CLOSE_RANGE = 436
+SYS_PIDFD_GETFD = 438
 SYS_OPENAT2 = 437
 SYS_MOUNT_SETATTR = 442
 
@@ -88,6 +92,49 @@ def _check(result: int, what: str) -> int:
 def _syscall(what: str, number: int, *args: object) -> int:
     wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
     return _check(_libc.syscall(ctypes.c_long(number), *wide), what)
+
+
+def raw(number: int, *args: int) -> int:
+    """A system call by its number: the result, or the error's number below zero."""
+    result: int = _libc.syscall(ctypes.c_long(number), *[ctypes.c_long(argument) for argument in args])
+    return result if result >= 0 else -ctypes.get_errno()
+
+
+def make_executable(address: int, size: int) -> None:
+    """And read-only: memory is never both written to and run."""
+    read_execute = 5
+    _check(_libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), ctypes.c_int(read_execute)), "mprotect")
+
+
+def thread_id_address() -> int:
+    """Where the C library keeps the id of this thread."""
+    place = ctypes.c_ulong()
+    zero = ctypes.c_ulong(0)
+    result = _libc.prctl(ctypes.c_int(PR_GET_TID_ADDRESS), ctypes.byref(place), zero, zero, zero)
+    _check(result, "prctl(PR_GET_TID_ADDRESS)")
+    return place.value
+
+
+def robust_list_address() -> int:
+    """Of the head of this thread's list of robust locks, which a fork made by hand must name again."""
+    head, size = ctypes.c_ulong(), ctypes.c_size_t()
+    number = ctypes.c_long(SYS_GET_ROBUST_LIST)
+    _check(_libc.syscall(number, ctypes.c_long(0), ctypes.byref(head), ctypes.byref(size)), "get_robust_list")
+    return head.value
+
+
+def take_descriptor(pidfd: int, number: int) -> int:
+    """A copy of that descriptor of another process."""
+    return _syscall("pidfd_getfd", SYS_PIDFD_GETFD, pidfd, number, 0)
+
+
+def signal_all(number: int) -> bool:
+    """To everything in the caller's pid namespace but itself and pid 1; False when there is nothing."""
+    try:
+        os.kill(-1, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def unshare(flags: int) -> None:
@@ -256,12 +303,3 @@ def install_seccomp(program: bytes) -> None:
         ctypes.c_int(PR_SET_SECCOMP), ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(fprog), zero, zero
     )
     _check(result, "prctl(PR_SET_SECCOMP)")
-
-
-def loopback_up(address: str) -> None:
-    """Bring `lo` up in the current network namespace and give it one more address (a /32 of its own)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
-        for request, value in ((SIOCSIFADDR, address), (SIOCSIFNETMASK, "255.255.255.255")):
-            inet = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(value))
-            fcntl.ioctl(control, request, struct.pack("16s16s", b"lo:1", inet))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import platform
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 GROUPS: Mapping[str, str] = {
@@ -124,9 +124,20 @@ def allowed() -> frozenset[str]:
     return frozenset(name for names in GROUPS.values() for name in names.split())
 
 
+def numbers(names: Iterable[str], machine: str = "") -> dict[str, int]:
+    """The numbers of these calls on `machine` (this one by default). KeyError: there is none."""
+    table = _table(machine or platform.machine())
+    return {name: table[name] for name in names}
+
+
+def _table(machine: str) -> dict[str, int]:
+    table: dict[str, int] = json.loads((Path(__file__).parent / "syscalls.json").read_text())[machine]
+    return table
+
+
 def _segments(machine: str) -> list[tuple[int, tuple[Instruction, ...]]]:
     """(first number, code) in order: from that number up to the next segment the code decides."""
-    numbers: dict[str, int] = json.loads((Path(__file__).parent / "syscalls.json").read_text())[machine]
+    numbers = _table(machine)
     verdicts: dict[int, tuple[Instruction, ...]] = {}
     for name in allowed():
         if name in numbers:  # the generic table lacks the calls that older machines carry

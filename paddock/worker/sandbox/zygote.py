@@ -1,6 +1,6 @@
 """The zygote of one interpreter: booted once, small, single-threaded, and forked for every environment.
 
-It is privileged (or root inside a user namespace) and never runs anything untrusted. It obeys four commands from
+It is privileged (or root inside a user namespace) and never runs anything untrusted. It obeys a few commands from
 the server, all of a closed grammar, so that a server gone bad can ask for nothing beyond them:
 
     {"do": "spawn",  "cell": n, "ahead": bool}                  a new isolated environment, waiting for code;
@@ -8,11 +8,15 @@ the server, all of a closed grammar, so that a server gone bad can ask for nothi
     {"do": "assign", "cell": n, "code": "<64 hex>", "memory_mb": n, "tmp_mb": n,
      "network": name or "", "file_systems": [[arn, "/mnt/..."]]}
                                                                 mount that code into it and set its limits
+    {"do": "signal", "cell": n, "number": 15 or 9}              to its runtime and what that has started, if it runs
+    {"do": "restart", "cell": n}                                another runtime, when it has none
+    {"do": "help",   "cell": n}                                 a helper beside it, for extensions
     {"do": "stop",   "cell": n}                                 end it
     {"do": "ping"}
 
-and answers with events: spawned (with descriptors), assigned, failed, gone. Every environment is a child of ours;
-its pidfd wakes us when it ends and its groups are removed.
+and answers with events: spawned, restarted and helping (with descriptors), assigned, exit (of the runtime), failed,
+gone. Every process that we start in an environment is a child of ours and its pidfd wakes us when it ends; with pid 1
+the kernel ends the rest, and the groups are removed.
 
 A slot is what an environment borrows and gives back: a user namespace whose one user is a host uid of its own.
 No two live environments share a slot. Standard library only, Python 3.9.
@@ -29,9 +33,19 @@ import select
 import signal
 import socket
 import sys
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Tuple
 
-from paddock.worker.sandbox import cell, dev_directories, egress, file_systems, linux, roots, userland
+from paddock.worker.sandbox import (
+    cell,
+    dev_directories,
+    egress,
+    file_systems,
+    linux,
+    mother,
+    pid1,
+    roots,
+    userland,
+)
 from paddock.worker.sandbox.cgroup import Group, Hierarchy
 
 SERVER_FD = 3
@@ -43,6 +57,7 @@ _CELLS_MAX = 10_000
 _CELL_NUMBER_MAX = 2**53
 _MEMORY_MB_MAX = 1 << 20
 _TMP_MB_MAX = 1 << 20
+_PLACES = 16
 
 
 class _Slot(NamedTuple):
@@ -51,17 +66,19 @@ class _Slot(NamedTuple):
 
 
 class _Cell:
-    def __init__(
-        self, pid: int, pidfd: int, slot: _Slot, group: Optional[Group], mounts: int, plug: Optional[egress.Plug]
-    ) -> None:
+    """pid, pidfd: of pid 1. runtime: its process, 0 when there is none. children: all by pidfd, pid 1 too."""
+
+    def __init__(self, pid: int, slot: _Slot, group: Optional[Group], plug: Optional[egress.Plug]) -> None:
         self.pid = pid
-        self.pidfd = pidfd
+        self.pidfd = os.pidfd_open(pid)
         self.slot = slot
         self.group = group
-        self.mounts = mounts  # its mount namespace, opened when first needed; -1 until then
         self.plug = plug
+        self.runtime = 0
+        self.children: Dict[int, int] = {self.pidfd: pid}
         self.is_in_network = False
         self.assigned = False
+        self.is_stopping = False
 
 
 def _whole(message: Dict[str, Any], name: str, least: int, most: int) -> int:
@@ -79,6 +96,8 @@ class Zygote:
     file_systems: for file_systems.detached. egress: for egress.Plugs, or None where environments have no way out."""
 
     def __init__(self, server: socket.socket, settings: Dict[str, Any], runtime: cell.Runtime) -> None:
+        while os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) < _PLACES:
+            pass  # what we open from now on is above all places that descriptors have in environments
         self._server = server
         self._settings = settings
         self._runtime = runtime
@@ -94,15 +113,23 @@ class Zygote:
         self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._own_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._data = os.open(userland.HOST + settings["data_dir"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._poll = select.poll()
-        self._poll.register(server.fileno(), select.POLLIN)
+        spec = pid1.spec_of(self._parent.directories, self._seccomp, settings["api_port"])
+        numbers = settings["calls"]
+        self._pid1 = pid1.Program(lambda calls: pid1.write_down(calls, spec), numbers)
+        self._users = pid1.Program(pid1.hold_users, numbers)
+        code = mother.machine()
+        self._ways = cell.Ways(spec, numbers, code)
+        self._mother = mother.Mother(self._born, code, self._plugs is not None)
+        self._own_mounts_inode = os.fstat(self._own_mounts).st_ino
+        self._poll = select.epoll()
+        self._poll.register(server.fileno(), select.EPOLLIN)
 
     def serve(self) -> None:
         """Until the server's end of the socket closes; then every environment dies with us."""
         while True:
-            for fd, _ in self._poll.poll(1000 if self._groups_left else None):
+            for fd, _ in self._poll.poll(1 if self._groups_left else None):
                 if fd != self._server.fileno():
-                    self._gone(fd)
+                    self._ended(fd)
                     continue
                 data = self._server.recv(_MESSAGE_BYTES_MAX)
                 if not data:
@@ -128,6 +155,12 @@ class Zygote:
                 self._assign(number, message)
             elif doing == "stop":
                 self._stop(number)
+            elif doing == "signal":
+                self._signal(number, _whole(message, "number", signal.SIGKILL, signal.SIGTERM))
+            elif doing == "restart":
+                self._restart(number)
+            elif doing == "help":
+                self._help(number)
             else:
                 raise ValueError("no such command")
         except (OSError, KeyError, ValueError, RecursionError) as error:
@@ -152,22 +185,22 @@ class Zygote:
                 group = Group(self._parent, f"{self._settings['name']}-{number}", userland.HOST)
                 group.limit_processes(self._settings["processes_max"])
             plug = self._plugs.take() if self._plugs is not None else None
-            pid = self._fork(number, slot, group, plug, ahead, opened)
+            linux.unshare(linux.CLONE_NEWPID)
+            try:
+                self._start(number, slot, group, plug, ahead, opened)
+            finally:
+                linux.setns(self._own_pids, linux.CLONE_NEWPID)  # else the next fork would be refused
         except OSError:
-            self._free.append(slot)
-            self._unplug(plug)
-            if group is not None and not group.remove():
-                self._groups_left.append(group)
+            if number in self._cells:
+                self._stop(number)
+            else:
+                self._give_back(slot, group, plug, False)
             raise
         finally:
             for fd in opened:
                 os.close(fd)
-        pidfd = os.pidfd_open(pid)
-        self._cells[number] = _Cell(pid, pidfd, slot, group, -1, plug)
-        self._by_pidfd[pidfd] = number
-        self._poll.register(pidfd, select.POLLIN)
 
-    def _fork(
+    def _start(
         self,
         number: int,
         slot: _Slot,
@@ -175,85 +208,130 @@ class Zygote:
         plug: Optional[egress.Plug],
         ahead: bool,
         opened: List[int],
-    ) -> int:
-        """Fork pid 1 of a new pid namespace; its ends of the pipes go to the server at once, with group files."""
-        near_channel, far_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        near_control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        output_in, output_out = os.pipe2(os.O_CLOEXEC)
-        telemetry_in, telemetry_out = os.pipe2(os.O_CLOEXEC)
-        files = group.open_files() if group is not None else {}
-        opened += [output_in, output_out, telemetry_in, telemetry_out, *files.values()]
-        with near_channel, far_channel, near_control, far_control:
-            linux.unshare(linux.CLONE_NEWPID)
-            try:
-                pid = os.fork()
-                if pid == 0:
-                    self._child(
-                        cell.Doors(
-                            channel=far_channel,
-                            telemetry=telemetry_out,
-                            output=output_out,
-                            control=far_control,
-                            group=group,
-                            user_namespace=slot.user_namespace,
-                            seccomp=self._seccomp,
-                            api_port=self._settings["api_port"],
-                            plug=plug,
-                            ahead=ahead,
-                            runtime=self._runtime,
-                        )
-                    )
-            finally:
-                linux.setns(self._own_pids, linux.CLONE_NEWPID)  # else the next fork would be refused
-            if not self._parent.has("memory"):  # then memory use can only be looked up per process
-                files["proc"] = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                opened.append(files["proc"])
-            fds = [near_channel.fileno(), near_control.fileno(), output_in, telemetry_in, *files.values()]
-            names = ["channel", "control", "output", "telemetry", *files]
-            self._say({"event": "spawned", "cell": number, "files": names, "groups": self._parent.version}, fds)
-        return pid
+    ) -> None:
+        """Pid 1 of the pid namespace that is next, and the runtime; the server gets its ends of the pipes at once."""
 
-    def _child(self, doors: cell.Doors) -> None:
+        def pair(kind: int) -> Tuple[int, int]:
+            ends = socket.socketpair(socket.AF_UNIX, kind)
+            near, far = ends[0].detach(), ends[1].detach()
+            opened.extend((near, far))
+            return near, far
+
+        def pipe() -> Tuple[int, int]:
+            ends = os.pipe2(os.O_CLOEXEC)
+            opened.extend(ends)
+            return ends
+
+        channel, far_channel = pair(socket.SOCK_STREAM)
+        control, far_control = pair(socket.SOCK_SEQPACKET)
+        (output, far_output), (telemetry, far_telemetry), (told, tell) = pipe(), pipe(), pipe()
+        joins = group.open_joins() if group is not None else []
+        opened += joins
+        files = group.open_files() if group is not None else {}
+        opened += files.values()
+        pid = self._pid1.start([far_control, far_output, far_telemetry, tell, slot.user_namespace, *joins])
+        made = self._cells[number] = _Cell(pid, slot, group, plug)
+        self._watch(made.pidfd, number)
+        opened.remove(tell)
+        os.close(tell)  # so that its other holder's end is the end of the wait for it
+        kit = [made.pidfd, slot.user_namespace, far_output, far_telemetry, far_channel, far_control, told, *joins]
+        made.runtime = self._mother.fork(cell.order("runtime", ahead, True, plug), kit)
+        self._adopt(number, made.runtime)
+        files = {"channel": channel, "control": control, "output": output, "telemetry": telemetry, **files}
+        self._say_with(number, "spawned", files, opened)
+
+    def _born(self, order: Dict[str, Any]) -> NoReturn:
+        """In each fork."""
+        cell.begin(order, self._ways, self._pid1.complaint, self._runtime)
+
+    def _adopt(self, number: int, pid: int) -> None:
+        pidfd = os.pidfd_open(pid)
+        self._cells[number].children[pidfd] = pid
+        self._watch(pidfd, number)
+
+    def _watch(self, pidfd: int, number: int) -> None:
+        self._by_pidfd[pidfd] = number
+        self._poll.register(pidfd, select.EPOLLIN)
+
+    def _say_with(self, number: int, event: str, files: Dict[str, int], opened: List[int]) -> None:
+        """Tell the server, and hand it these descriptors. What is opened for it is added to `opened`."""
+        runtime = self._cells[number].runtime
+        if not self._parent.has("memory") and runtime:  # then memory use can only be looked up per process
+            files["proc"] = os.open(f"/proc/{runtime}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.append(files["proc"])
+        told = {"event": event, "cell": number, "files": list(files), "groups": self._parent.version}
+        self._say(told, list(files.values()))
+
+    # -- and what comes into it later ---------------------------------------------------------------------------
+
+    def _restart(self, number: int) -> None:
+        """Another runtime on a new channel; what it writes goes where the first one's went."""
+        target = self._cells[number]
+        if target.runtime:
+            raise ValueError("it has a runtime")
+        self._go_in_later(number, "runtime", "restarted", "channel", socket.SOCK_STREAM)
+
+    def _help(self, number: int) -> None:
+        self._go_in_later(number, "helper", "helping", "control", socket.SOCK_SEQPACKET)
+
+    def _go_in_later(self, number: int, kind: str, event: str, name: str, socket_kind: int) -> None:
+        """One more process beside pid 1, which has kept what the first one was given."""
+        target = self._cells[number]
+        self._check_inside(target)
+        opened: List[int] = []
         try:
-            cell.become(doors)
-        except BaseException as error:
-            told = json.dumps({"event": "broken", "error": f"{type(error).__name__}: {error}"}).encode()
-            for fd in (doors.control.fileno(), cell.CONTROL_FD):  # wherever it stands by now
-                try:
-                    os.write(fd, told)
-                    break
-                except OSError:
-                    continue
-            os._exit(70)
+            for place in (1, 2):
+                opened.append(linux.take_descriptor(target.pidfd, place))
+            near, far = (end.detach() for end in socket.socketpair(socket.AF_UNIX, socket_kind))
+            opened += [near, far]
+            complaints = far if kind == "helper" else opened[0]
+            joins = target.group.open_joins() if target.group is not None else []
+            kit = [target.pidfd, target.slot.user_namespace, *opened[:2], far, complaints, far, *joins]
+            opened += joins
+            pid = self._mother.fork(cell.order(kind), kit)
+            if kind == "runtime":
+                target.runtime = pid
+            self._adopt(number, pid)
+            self._say_with(number, event, {name: near}, opened)
+        finally:
+            for fd in opened:
+                os.close(fd)
+
+    def _signal(self, number: int, which: int) -> None:
+        """To all of the runtime's group: what runs the function may be a child of the process that was started."""
+        target = self._cells[number]
+        if target.runtime:
+            try:
+                os.killpg(target.runtime, which)
+            except ProcessLookupError:
+                os.kill(target.runtime, which)  # not the leader of a group yet
+
+    # -- what they borrow ---------------------------------------------------------------------------------------
 
     def _new_slot(self) -> _Slot:
         """A user namespace in which exactly one user exists: 993 inside, a host uid of its own outside."""
         number = self._slots
         outside = 0 if self._settings["rootless"] else self._settings["uid_first"] + number
-        ready, go = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-        pid = os.fork()
-        if pid == 0:
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        told, tell = os.pipe2(os.O_CLOEXEC)
+        with near, far:
             try:
-                linux.die_with_parent()
-                os.close(go[1])  # so that its other holder's closing is the end of the wait below
-                linux.unshare(linux.CLONE_NEWUSER)
-                os.write(ready[1], b"1")
-                os.read(go[0], 1)
+                pid = self._users.start([far.fileno(), tell, tell, tell])
             finally:
-                os._exit(0)
-        try:
-            os.close(ready[1])
-            if os.read(ready[0], 1) != b"1":
-                raise OSError("this kernel refuses new user namespaces")
-            process = f"/proc/{pid}"
-            for file, inside in (("uid_map", userland.SANDBOX_UID), ("gid_map", userland.SANDBOX_GID)):
-                with open(f"{process}/{file}", "w") as mapping:
-                    mapping.write(f"{inside} {outside} 1\n")
-            namespace = os.open(f"{process}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            for fd in (ready[0], *go):
-                os.close(fd)
-            os.waitpid(pid, 0)
+                os.close(tell)
+            try:
+                why = self._users.complaint(os.read(told, 64))
+                if why:
+                    raise OSError(f"a user namespace: {why}")
+                process = f"/proc/{pid}"
+                for file, inside in (("uid_map", userland.SANDBOX_UID), ("gid_map", userland.SANDBOX_GID)):
+                    with open(f"{process}/{file}", "w") as mapping:
+                        mapping.write(f"{inside} {outside} 1\n")
+                namespace = os.open(f"{process}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            finally:
+                os.close(told)
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
         self._slots += 1
         return _Slot(number, namespace)
 
@@ -269,7 +347,7 @@ class Zygote:
         if target.assigned:
             raise ValueError("an environment serves the code it was given first, and no other")
         network = message.get("network", "")
-        mounts = self._mounts_of(target)
+        self._check_inside(target)
         layers = message.get("layers", "")
         if not isinstance(layers, str) or (layers and not _DIGEST.match(layers)):
             raise ValueError("layers are named by their digest")
@@ -289,7 +367,7 @@ class Zygote:
             locked = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
             for tree in own.values():
                 linux.mount_setattr(tree, "", locked)
-            linux.setns(mounts, linux.CLONE_NEWNS)
+            linux.setns(target.pidfd, linux.CLONE_NEWNS)
             try:
                 size = f"mode=1777,size={tmp_mb}m,nr_inodes=131072"
                 linux.mount("tmp", "/tmp", "tmpfs", linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV, size)
@@ -336,15 +414,10 @@ class Zygote:
         finally:
             os.close(directory)
 
-    def _mounts_of(self, target: _Cell) -> int:
-        """Its mount namespace. ValueError while it still shares ours: what is mounted there, all would see."""
-        if target.mounts < 0:
-            mounts = os.open(f"/proc/{target.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-            if os.path.samestat(os.fstat(mounts), os.fstat(self._own_mounts)):
-                os.close(mounts)
-                raise ValueError("the environment is not ready")
-            target.mounts = mounts
-        return target.mounts
+    def _check_inside(self, target: _Cell) -> None:
+        """ValueError while it still shares our mounts: what is mounted there, all would see."""
+        if os.stat(f"/proc/{target.pid}/ns/mnt").st_ino == self._own_mounts_inode:
+            raise ValueError("the environment is not ready")
 
     # -- its end ------------------------------------------------------------------------------------------------
 
@@ -352,23 +425,34 @@ class Zygote:
         target = self._cells.get(number)
         if target is None:
             return  # already gone, and said so
+        target.is_stopping = True
         if target.group is not None:
-            target.group.kill()
+            target.group.thaw()
         signal.pidfd_send_signal(target.pidfd, signal.SIGKILL)
 
-    def _gone(self, pidfd: int) -> None:
+    def _ended(self, pidfd: int) -> None:
+        """One of our children. Pid 1 ends last: the kernel lets it go when the rest is gone, and we have seen it."""
         number = self._by_pidfd.pop(pidfd)
-        target = self._cells.pop(number)
+        target = self._cells[number]
+        pid = target.children.pop(pidfd)
+        _, status = os.waitpid(pid, 0)
         self._poll.unregister(pidfd)
-        _, status = os.waitpid(target.pid, 0)
         os.close(pidfd)
-        if target.mounts >= 0:
-            os.close(target.mounts)
-        if target.group is not None and not target.group.remove():
-            self._groups_left.append(target.group)
-        self._free.append(target.slot)
-        self._unplug(target.plug, target.is_in_network)
+        if pid == target.runtime:
+            target.runtime = 0
+            if not target.is_stopping:
+                self._say({"event": "exit", "cell": number, "status": status})
+        if target.children:
+            return
+        del self._cells[number]
+        self._give_back(target.slot, target.group, target.plug, target.is_in_network)
         self._say({"event": "gone", "cell": number, "status": status})
+
+    def _give_back(self, slot: _Slot, group: Optional[Group], plug: Optional[egress.Plug], is_in_network: bool) -> None:
+        if group is not None and not group.remove():
+            self._groups_left.append(group)
+        self._free.append(slot)
+        self._unplug(plug, is_in_network)
 
 
 def _settings() -> Dict[str, Any]:

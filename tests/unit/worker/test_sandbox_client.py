@@ -151,8 +151,8 @@ Play = Callable[[Callable[[Scene], Awaitable[None]]], None]
 
 def test_a_runtime_that_ends_while_nobody_holds_its_sandbox_ends_it(played: Play) -> None:
     async def act(scene: Scene) -> None:
-        sandbox, cell, zygote, control = await scene.one()
-        control.say({"event": "exit", "status": 9})
+        sandbox, cell, zygote, _ = await scene.one()
+        zygote.say({"event": "exit", "cell": 0, "status": 9})
         assert await zygote.hear() == {"do": "stop", "cell": 0}
         assert sandbox.exit_status == 9
         cell.gone(zygote)
@@ -171,15 +171,19 @@ def test_a_life(played: Play) -> None:
         assert await zygote.hear() == {"do": "assign", "cell": 0, "code": "a" * 64, "memory_mb": 128, "tmp_mb": 512}
         zygote.say({"event": "assigned", "cell": 0})
         await assigning
-        control.say({"event": "exit", "status": 256})
+        zygote.say({"event": "exit", "cell": 0, "status": 256})
         await until(lambda: told == [256])
         assert sandbox.exit_status == 256
         first = sandbox.channel
         resetting = asyncio.ensure_future(sandbox.reset())
-        assert await control.word() == b"reset"
+        assert await control.word() == b"\0"
+        zygote.say({"event": "exit", "cell": 0, "status": 9})
+        control.say({"event": "ended"})
+        assert await zygote.hear() == {"do": "restart", "cell": 0}
         new, far = socket.socketpair()
-        control.say({"event": "reset"}, [new.fileno()])
+        zygote.say({"event": "restarted", "cell": 0, "files": ["channel"]}, [new.fileno()])
         await resetting
+        assert told == [256], "what a reset ends is not told"
         assert sandbox.exit_status is None
         assert sandbox.channel is not first
         for sock in (new, far, first):
@@ -232,9 +236,13 @@ def test_without_groups_pid_1_pauses(played: Play) -> None:
         sandbox, cell, zygote, control = await scene.one(groups=0, with_files=False)
         sandbox.on_gone = lambda: close_doors(sandbox)
         sandbox.freeze()
-        assert await control.word() == b"freeze"
+        assert await control.word() == bytes([signal.SIGSTOP])
         sandbox.thaw()
-        assert await control.word() == b"thaw"
+        for _ in range(4):
+            assert await control.word() == bytes([signal.SIGCONT]), "once more a little later, for who was being forked"
+        sandbox.thaw()
+        sandbox.freeze()
+        assert [await control.word(), await control.word()] == [bytes([signal.SIGCONT]), bytes([signal.SIGSTOP])]
         sandbox.limit_cpu(1)
         assert not sandbox.limits_memory
         cell.gone(zygote)
@@ -503,7 +511,7 @@ def test_more_than_a_socket_takes_is_queued_in_order(played: Play) -> None:
     played(act)
 
 
-def test_what_children_of_pid_1_use_is_added_up() -> None:
+def test_what_a_process_and_its_children_use_is_added_up() -> None:
     """On ourselves: this process has no children but one that waits."""
     pid = os.fork()
     if pid == 0:
@@ -512,30 +520,39 @@ def test_what_children_of_pid_1_use_is_added_up() -> None:
     try:
         proc = os.open(f"/proc/{os.getpid()}", os.O_RDONLY | os.O_DIRECTORY)
         try:
-            assert client_module._peak_of_children(proc) > 1 << 20
+            assert client_module._peak(proc) > 1 << 20
         finally:
             os.close(proc)
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     gone = os.open(os.devnull, os.O_RDONLY)
-    assert client_module._peak_of_children(gone) == 0
+    assert client_module._peak(gone) == 0
     os.close(gone)
 
 
 # -- extensions, and connections into the network ------------------------------------------------------------------
 
 
+async def give_helper(zygote: End) -> End:
+    assert await zygote.hear() == {"do": "help", "cell": 0}
+    ours, helper = pair()
+    zygote.say({"event": "helping", "cell": 0}, [ours.fileno()])
+    ours.close()
+    return helper
+
+
 def test_extensions_are_started_and_their_ends_told(played: Play) -> None:
     async def act(scene: Scene) -> None:
-        sandbox, cell, zygote, control = await scene.one()
+        sandbox, cell, zygote, _ = await scene.one()
         ended: list[tuple[str, int]] = []
         sandbox.on_extension_exit = lambda name, status: ended.append((name, status))
         launching = asyncio.ensure_future(sandbox.launch_extensions({"A": "b"}, 7))
-        assert await control.hear() == {"do": "extensions", "environment": {"A": "b"}, "data_bytes_max": 7}
+        helper = await give_helper(zygote)
+        assert await helper.hear() == {"do": "extensions", "environment": {"A": "b"}, "data_bytes_max": 7}
         ours, theirs = os.pipe()
         failed = ["two", "PermissionDenied", "why"]
-        control.say({"event": "extensions", "names": ["one", "two"], "failed": failed}, [ours])
+        helper.say({"event": "extensions", "names": ["one", "two"], "failed": failed}, [ours])
         os.close(ours)
         launched = await launching
         assert launched[:1] + launched[2:] == (("one", "two"), "two", "PermissionDenied", "why")
@@ -543,39 +560,77 @@ def test_extensions_are_started_and_their_ends_told(played: Play) -> None:
         assert os.read(launched.output, 99) == b"hello"
         os.close(launched.output)
         os.close(theirs)
-        control.say({"event": "extension", "name": "one", "status": 256})
+        helper.say({"event": "extension", "name": "one", "status": 256})
         await until(lambda: ended == [("one", 256)])
         sandbox.terminate()
         sandbox.kill()
-        assert [await control.word(), await control.word()] == [b"terminate", b"kill"]
+        told = [await zygote.hear(), await zygote.hear()]
+        assert told == [{"do": "signal", "cell": 0, "number": number} for number in (15, 9)]
         sandbox.on_gone = lambda: close_doors(sandbox)
         waiting = asyncio.ensure_future(sandbox.launch_extensions({}))
-        await control.hear()
+        await helper.hear()
         cell.gone(zygote)
         with pytest.raises(SandboxFailed):
             await waiting
         with pytest.raises(SandboxFailed):
             await sandbox.launch_extensions({})
+        helper.close()
+
+    played(act)
+
+
+def test_a_helper_that_is_lost_takes_those_along_whom_it_has_started(played: Play) -> None:
+    async def act(scene: Scene) -> None:
+        sandbox, cell, zygote, control = await scene.one()
+        ended: list[tuple[str, int]] = []
+        sandbox.on_extension_exit = lambda name, status: ended.append((name, status))
+        launching = asyncio.ensure_future(sandbox.launch_extensions({}))
+        helper = await give_helper(zygote)
+        await helper.hear()
+        helper.say({"event": "extensions", "names": ["one"], "failed": ["", "", ""]})
+        await launching
+        connecting = asyncio.ensure_future(sandbox.connect(7))
+        await helper.hear()
+        helper.close()
+        await until(lambda: ended == [("one", 9)])
+        with pytest.raises(SandboxFailed, match="lost its helper"):
+            await connecting
+        launching = asyncio.ensure_future(sandbox.launch_extensions({}))
+        second = await give_helper(zygote)
+        await second.hear()
+        resetting = asyncio.ensure_future(sandbox.reset())
+        assert await control.word() == b"\0"
+        control.say({"event": "ended"})
+        with pytest.raises(SandboxFailed, match="lost its helper"):
+            await launching
+        assert await zygote.hear() == {"do": "restart", "cell": 0}
+        assert ended == [("one", 9)], "what a reset ends is not told"
+        second.close()
+        sandbox.on_gone = lambda: close_doors(sandbox)
+        cell.gone(zygote)
+        with pytest.raises(SandboxFailed):
+            await resetting
 
     played(act)
 
 
 def test_connections_are_handed_out_in_order_and_to_those_who_wait(played: Play) -> None:
     async def act(scene: Scene) -> None:
-        sandbox, cell, zygote, control = await scene.one()
+        sandbox, cell, zygote, _ = await scene.one()
         asked = [asyncio.ensure_future(sandbox.connect(port)) for port in (1, 2, 3)]
-        assert [(await control.hear())["port"] for _ in asked] == [1, 2, 3]
+        helper = await give_helper(zygote)
+        assert [(await helper.hear())["port"] for _ in asked] == [1, 2, 3]
         asked[0].cancel()
         await settle()
         for error in (0, 111):
             near, far = socket.socketpair()
-            control.say({"event": "connected", "error": error}, [] if error else [near.fileno()])
+            helper.say({"event": "connected", "error": error}, [] if error else [near.fileno()])
             near.close()
             far.close()  # the first one's: nobody waits for it, and nothing of it stays
         with pytest.raises(ConnectionRefusedError):
             await asked[1]
         near, far = socket.socketpair()
-        control.say({"event": "connected", "error": 0}, [near.fileno()])
+        helper.say({"event": "connected", "error": 0}, [near.fileno()])
         near.close()
         connection = await asked[2]
         far.send(b"x")
@@ -584,11 +639,12 @@ def test_connections_are_handed_out_in_order_and_to_those_who_wait(played: Play)
         far.close()
         sandbox.on_gone = lambda: close_doors(sandbox)
         waiting = asyncio.ensure_future(sandbox.connect(4))
-        await control.hear()
+        await helper.hear()
         cell.gone(zygote)
         with pytest.raises(SandboxFailed):
             await waiting
         with pytest.raises(SandboxFailed):
             await sandbox.connect(5)
+        helper.close()
 
     played(act)
