@@ -473,8 +473,8 @@ def main() -> None:
     sys.path[:] = [path for path in sys.path if path != settings["source"]]
     server = socket.socket(fileno=SERVER_FD)
     zygote = Zygote(server, settings, bootstrap.run)
-    server.send(json.dumps({"event": "up", "version": sys.version.split()[0]}).encode())
     try:
+        server.send(json.dumps({"event": "up", "version": sys.version.split()[0]}).encode())
         zygote.serve()
     except ConnectionError:
         pass  # the server went away in the middle of an answer

@@ -186,8 +186,12 @@ def limit_data(settings: Dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (settings["data_bytes_max"], settings["data_bytes_max"]))
 
 
-def _interpreter(settings: Dict[str, Any]) -> None:
-    """Make the process look as Lambda's does: environment, time zone, working directory, module search path."""
+def _interpreter(settings: Dict[str, Any]) -> List[types.ModuleType]:
+    """Make the process look as Lambda's does: environment, time zone, working directory, module search path.
+
+    The platform's own modules, which are not part of a function's world, are returned: whoever lets them go has a
+    hundred pages copied, in which they are taken apart.
+    """
     os.environ.clear()
     os.environ.update(settings["environment"])
     time.tzset()
@@ -202,8 +206,8 @@ def _interpreter(settings: Dict[str, Any]) -> None:
     site.sethelper()
     sys.argv = ["/var/runtime/bootstrap.py"]
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
-    for name in [name for name in sys.modules if name == "paddock" or name.startswith("paddock.")]:
-        del sys.modules[name]  # the platform's own modules are not part of a function's world
+    ours = [name for name in sys.modules if name == "paddock" or name.startswith("paddock.")]
+    return [sys.modules.pop(name) for name in ours]
 
 
 def _become_snapshot(channel: Channel, baseline: FrozenSet[snapshot.Mapping]) -> None:
@@ -358,7 +362,7 @@ def serve(
     baseline: Optional[FrozenSet[snapshot.Mapping]] = None,
 ) -> None:
     """Be the function that the settings name, for as long as there are events."""
-    _interpreter(settings)
+    _kept = _interpreter(settings)
     os.environ["_LAMBDA_TELEMETRY_LOG_FD"] = str(telemetry_fd)
     if settings["environment"].get("AWS_LAMBDA_LOG_FORMAT") or settings["environment"].get("AWS_LAMBDA_LOG_LEVEL"):
         # awslambdaric reads these once, when imported, and the zygote imported it long ago
