@@ -292,6 +292,22 @@ def test_it_survives_a_restart_without_its_registry(tmp_path: Path, program: byt
         assert server.invoke("f", "read /mark")[0] == "pulled"
 
 
+def test_a_kill_in_the_middle_of_a_pull(tmp_path: Path, program: bytes) -> None:
+    """What was created is pulled by the next server, and what had come half is gone."""
+    with RunningServer(tmp_path) as server, Registry() as registry:
+        registry.put("app", "1", app(program))
+        registry.faults = {digest: "hang" for digest in app(program).blobs if app(program).config_digest not in digest}
+        begin(server.client("lambda"), "f", f"{registry.host}/app:1")
+        registry.wait_for("/blobs/", 2)
+        assert server.client("lambda").get_function_configuration(FunctionName="f")["State"] == "Pending"
+        server.kill()
+        registry.faults = {}
+        server.start()
+        server.client("lambda").get_waiter("function_active_v2").wait(FunctionName="f", WaiterConfig=WAIT)
+        assert server.invoke("f", "echo whole")[0] == "whole"
+        assert not list((server.data_dir / "server/images/blobs/incoming").iterdir())
+
+
 ENTRY_POINT = """#!/bin/sh
 # As in AWS's base images: the command is the handler, and /var/runtime/bootstrap runs it.
 [ $# = 1 ] || { echo "entrypoint requires the handler name to be the first argument" >&2; exit 142; }

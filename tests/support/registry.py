@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support.images import OCI, Image, index
 
 TOKEN = "a-token-for-"
+WAIT_S = 30.0
 
 
 class Registry:
@@ -32,6 +33,7 @@ class Registry:
         self._manifests: dict[str, tuple[str, bytes]] = {}
         self._blobs: dict[str, bytes] = {}
         self._over = threading.Event()
+        self._noted = threading.Condition()
         self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), self._handler(far)) for far in (False, True)]
         for server in self._servers:
             server.daemon_threads = True
@@ -56,6 +58,11 @@ class Registry:
     def asked_for(self, text: str) -> int:
         return sum(text in path for path in self.asked)
 
+    def wait_for(self, text: str, count: int) -> None:
+        """Until it was asked so often for paths with the text in them."""
+        with self._noted:
+            assert self._noted.wait_for(lambda: self.asked_for(text) >= count, WAIT_S)
+
     def __enter__(self) -> Registry:
         for server in self._servers:
             threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -76,7 +83,9 @@ class Registry:
         if far:
             self.elsewhere.append(headers)
         else:
-            self.asked.append(parts.path)
+            with self._noted:
+                self.asked.append(parts.path)
+                self._noted.notify_all()
         if parts.path == "/token":
             return self._token(parse_qs(parts.query), headers)
         fault = next((fault for text, fault in self.faults.items() if text in parts.path and not far), 0)
