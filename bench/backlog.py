@@ -24,7 +24,7 @@ from paddock.backends.local.clock import SystemClock
 from paddock.backends.local.ids import SystemIds
 from paddock.backends.sql.queue import SqlQueue
 from paddock.backends.sql.sqlite import SqliteStore
-from paddock.interfaces import Pool, Tx
+from paddock.interfaces import Ended, Pool, Tx
 from paddock.invoke.asynchronous import TOPIC, Asynchronous
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.invoke.outbox import Outbox
@@ -58,10 +58,10 @@ class Fleet:
 
     order: list[int] = field(default_factory=list)
 
-    async def run(self, invocation: Invocation) -> InvocationResult:
+    def begin(self, invocation: Invocation, ended: Ended, sink: object = None) -> None:
         self.order.append(int(invocation.request_id))
-        await asyncio.sleep(RUN_S)
-        return InvocationResult(payload=b"null", executed_version="$LATEST")
+        result = InvocationResult(payload=b"null", executed_version="$LATEST")
+        asyncio.get_running_loop().call_later(RUN_S, ended, result)
 
     async def prepare(self, version: FunctionVersion) -> None: ...
 

@@ -248,14 +248,18 @@ class ResponseSink(Protocol):
     def bytes_max(self) -> int: ...
 
 
+Ended = Callable[[InvocationResult | BaseException], None]
+"""Hears, once, what came of an invocation: its result, or what Paddock itself failed with."""
+
+
 class Fleet(Protocol):
     """Where versions run. On one box it is the worker in this process."""
 
     async def prepare(self, version: FunctionVersion) -> None:
         """Make the version startable here (unpack code, warm its runtime). Raises ServiceError if it can not be."""
 
-    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> InvocationResult:
-        """Run one invocation to its end. Function errors are results; only Paddock's own failures raise.
+    def begin(self, invocation: Invocation, ended: Ended, sink: ResponseSink | None = None) -> None:
+        """Run one invocation to its end, whoever waits for it. Function errors are results, no failures.
 
         sink: where a function that streams writes its response to; then the result has no payload.
         """

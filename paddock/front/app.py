@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from botocore.model import OperationModel
 
 from paddock.control.sessions import Sessions
@@ -190,7 +191,9 @@ class Front:
             response = self._refuse(InternalError(hint), incoming, asked)
         finally:
             self._note(asked, incoming.received_bytes, response, self._monotonic() - started_s)
-        return replace(response, headers=(*response.headers, *asked.shared)) if asked.shared else response
+        return (
+            msgspec.structs.replace(response, headers=(*response.headers, *asked.shared)) if asked.shared else response
+        )
 
     async def _answer(self, incoming: IncomingRequest, asked: _Asked, account: str) -> Response:
         """The steps, in order. Whatever goes wrong is raised."""
@@ -449,7 +452,7 @@ def _constraint_code(service: ServiceModel, operation: OperationModel) -> str:
 def _success(service: ServiceModel, asked: _Asked, output: Mapping[str, Any] | Reply | None) -> Response:
     if isinstance(output, Reply):
         response = serialize(service, asked.operation, output.output, asked.request_id, output.headers)
-        return response if output.status is None else replace(response, status=output.status)
+        return response if output.status is None else msgspec.structs.replace(response, status=output.status)
     return serialize(service, asked.operation, output or {}, asked.request_id)
 
 

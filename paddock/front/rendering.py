@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from xml.sax.saxutils import escape
+
+import msgspec
 
 from paddock.model.errors import ServiceError
 from paddock.wire.messages import Headers, Response
@@ -31,7 +32,7 @@ def error_response(
             return response
         sender = "Sender" if error.fault == "client" else "Receiver"
         former = ("x-amzn-query-error", f"{error.query_code or error.code};{sender}")
-        return replace(response, headers=(*response.headers, former))
+        return msgspec.structs.replace(response, headers=(*response.headers, former))
     if _wants_xml(headers):
         kind, body_type = "Sender" if error.fault == "client" else "Receiver", "text/xml"
         text = (

@@ -20,8 +20,9 @@ their own; the next one is an event like any other (spill-over):
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from paddock.invoke.rates import RATE, RESERVED_RATE, InvocationRates
 from paddock.model.errors import TooManyRequests
@@ -53,8 +54,7 @@ class Reservations(Protocol):
 PoolKey = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(msgspec.Struct, frozen=True, gc=False):
     """is_shared: taken from the pool of all functions without a reservation. provisioned: the pool of environments
     that it was taken from instead.
     """
@@ -98,7 +98,9 @@ class Admission:
         reserved = self._reservations.reserved(account, region, name)
         if reserved is None:
             executions = self._concurrency_max - self._reservations.reserved_by_all(account, region)
-            if self._shared[account, region] >= executions:
+            shared = (account, region)
+            running = self._shared.get(shared, 0)
+            if running >= executions:
                 raise TooManyRequests(CONCURRENT)
         else:
             executions = reserved - self._reservations.provisioned_of(account, region, name)
@@ -107,8 +109,8 @@ class Admission:
         if now_s is not None and not self._rates.take(function, executions, now_s):
             raise TooManyRequests(RATE if reserved is None else RESERVED_RATE)
         if reserved is None:
-            self._shared[account, region] += 1
-        self._functions[function] += 1
+            self._shared[shared] = running + 1
+        self._functions[function] = self._functions.get(function, 0) + 1
         return Permit(account, region, name, reserved is None)
 
     def give_back(self, permit: Permit) -> None:
@@ -123,6 +125,8 @@ class Admission:
 
 def _count_down(counter: Counter[K], key: K) -> None:
     """What is at zero is forgotten."""
-    counter[key] -= 1
-    if not counter[key]:
+    left = counter[key] - 1
+    if left:
+        counter[key] = left
+    else:
         del counter[key]

@@ -1,7 +1,7 @@
 """The one way to run something: every kind of Invoke ends in Dispatcher.run.
 
 A caller that hangs up does not stop its invocation (the function may have had effects already, and its permit is in
-use until it ends), so an admitted invocation runs in a task of its own.
+use until it ends): the fleet runs it on its own account and tells of its end.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import msgspec
+
 from paddock.interfaces import Fleet, ResponseSink
 from paddock.invoke.admission import Admission, Permit, Reservations
 from paddock.model import tenancy
 from paddock.model.errors import RecursiveInvocation
 from paddock.model.invocation import Invocation, InvocationResult
-from paddock.model.lineage import Lineage, with_lineage
+from paddock.model.lineage import Lineage, first_of, with_lineage
 from paddock.model.quotas import Quotas
 
 
@@ -25,7 +27,8 @@ class Dispatcher:
         self._fleet = fleet
         self._admission = Admission(quotas, reservations)
         self._reservations = reservations
-        self._running: set[asyncio.Task[InvocationResult]] = set()
+        self._running = 0
+        self._is_quiet = asyncio.Event()
 
     def in_flight(self, account: str, region: str) -> int:
         """Invocations of the account that run now in the region."""
@@ -45,19 +48,27 @@ class Dispatcher:
             tenancy.for_tenant(version, "")
         invocation = self._in_lineage(invocation)
         invocation, permit = self._admitted(invocation)
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[InvocationResult] = loop.create_future()
+        answer: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
 
-        def ended(task: asyncio.Task[InvocationResult]) -> None:
-            self._running.discard(task)
+        def ended(result: InvocationResult | BaseException) -> None:
             # Before the caller hears of the end, so that his next Invoke finds room.
             self._admission.give_back(permit)
-            _hand_on(task, answer)
+            self._running -= 1
+            if not self._running:
+                self._is_quiet.set()
+            if answer.done():
+                return
+            if isinstance(result, InvocationResult):
+                answer.set_result(result)
+            elif isinstance(result, asyncio.CancelledError):
+                answer.cancel()
+            else:
+                answer.set_exception(result)
 
-        task = loop.create_task(self._fleet.run(invocation, sink))
-        self._running.add(task)
-        task.add_done_callback(ended)
-        return await answer  # a caller who is cancelled gives up this future, not the task
+        self._running += 1
+        self._is_quiet.clear()
+        self._fleet.begin(invocation, ended, sink)
+        return await answer  # a caller who is cancelled gives up this future, not the invocation
 
     def _admitted(self, invocation: Invocation) -> tuple[Invocation, Permit]:
         """With a permit; without its pool when every provisioned environment of that is busy, or none is ready yet."""
@@ -67,35 +78,24 @@ class Dispatcher:
             provisioned = self._admission.take_provisioned(version, ready)
             if provisioned is not None:
                 return invocation, provisioned
-            invocation = replace(invocation, version=replace(version, provisioned_for=""))
+            invocation = msgspec.structs.replace(invocation, version=replace(version, provisioned_for=""))
         now_s = None if invocation.is_event else asyncio.get_running_loop().time()
         return invocation, self._admission.take(version.account, version.region, version.name, now_s)
 
     def _in_lineage(self, invocation: Invocation) -> Invocation:
         """The invocation with itself in the chain that it hands on."""
         version, arn = invocation.version, invocation.version.function_arn
-        lineage = Lineage.of(invocation.trace_id)
+        trace_id = invocation.trace_id
+        if "Lineage=" not in trace_id:  # the first of its chain, as nearly every one is
+            return msgspec.structs.replace(invocation, trace_id=with_lineage(trace_id, first_of(arn)))
+        lineage = Lineage.of(trace_id)
         if lineage.stops(arn):
             if not self._reservations.recursion_allowed(version.account, version.region, version.name):
                 raise RecursiveInvocation(f"The function {arn} has been called in a recursive loop, which was stopped.")
             return invocation
-        return replace(invocation, trace_id=with_lineage(invocation.trace_id, lineage.with_execution(arn)))
+        return msgspec.structs.replace(invocation, trace_id=with_lineage(trace_id, lineage.with_execution(arn)))
 
     async def drain(self) -> None:
         """Wait until nothing runs any more."""
         while self._running:
-            await asyncio.wait(self._running)
-
-
-def _hand_on(task: asyncio.Task[InvocationResult], answer: asyncio.Future[InvocationResult]) -> None:
-    """As asyncio.shield does, with fewer parts."""
-    if task.cancelled():
-        answer.cancel()
-        return
-    error = task.exception()
-    if answer.done():
-        return
-    if error is not None:
-        answer.set_exception(error)
-    else:
-        answer.set_result(task.result())
+            await self._is_quiet.wait()

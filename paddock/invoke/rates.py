@@ -11,7 +11,8 @@ may come. When the reservation changes the bucket's size does; what is in it sta
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+
+import msgspec
 
 WINDOW_S = 1.0
 FUNCTIONS_MAX = 1024
@@ -21,8 +22,7 @@ RATE = "FunctionInvocationRateLimitExceeded"
 RESERVED_RATE = "ReservedFunctionInvocationRateLimitExceeded"
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(msgspec.Struct, frozen=True, gc=False):
     """tokens: at the clock reading at_s."""
 
     tokens: float

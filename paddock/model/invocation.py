@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+
+import msgspec
 
 from paddock.model.function import FunctionVersion
 
@@ -17,8 +18,7 @@ class InvocationType(str, Enum):
     DRY_RUN = "DryRun"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event for one version.
 
     invoked_arn: exactly as the caller qualified it. payload: JSON bytes, passed on untouched.
@@ -37,8 +37,7 @@ class Invocation:
     received_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationResult:
+class InvocationResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What came back.
 
     function_error: "" on success, "Unhandled" otherwise. error_type: Runtime.ExitError, Sandbox.Timedout, ...

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 EXECUTIONS_MAX = 16
 """Executions of one function in a chain; the one after these is stopped."""
@@ -56,7 +57,13 @@ def mark_of(function_arn: str) -> str:
     return hashlib.sha256(function_arn.encode()).hexdigest()[:8]
 
 
-def with_lineage(trace_id: str, lineage: Lineage) -> str:
+@lru_cache(maxsize=1024)
+def first_of(function_arn: str) -> str:
+    """The field of a chain that begins with the function."""
+    return str(Lineage(0, ()).with_execution(function_arn))
+
+
+def with_lineage(trace_id: str, lineage: Lineage | str) -> str:
     """The header with this lineage instead of the one it had."""
     if trace_id and "Lineage=" not in trace_id:
         return f"{trace_id};{lineage}"

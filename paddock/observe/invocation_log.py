@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 TAIL_BYTES = 4096
 """How much of one invocation's log `LogType=Tail` returns."""
 
@@ -40,8 +42,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 _LEVEL_ALIASES: Mapping[str, str] = {"WARNING": "WARN", "CRITICAL": "FATAL", "FATAL ERROR": "FATAL"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Measured(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What REPORT says of one finished invocation.
 
     duration_ms: the handler's time. billed_ms: see `billed_ms`. init_ms: only for the first invocation of an
@@ -102,20 +103,22 @@ def end(request_id: str) -> str:
 
 def report(request_id: str, measured: Measured) -> str:
     """The REPORT line. `Init Duration`, `Status` and `Error Type` stand in it only when there is something to say."""
-    fields = [
-        f"REPORT RequestId: {request_id}",
-        f"Duration: {measured.duration_ms:.2f} ms",
-        f"Billed Duration: {measured.billed_ms} ms",
-        f"Memory Size: {measured.memory_mb} MB",
-        f"Max Memory Used: {measured.memory_used_mb} MB",
-    ]
+    always = (
+        f"REPORT RequestId: {request_id}\tDuration: {measured.duration_ms:.2f} ms\t"
+        f"Billed Duration: {measured.billed_ms} ms\tMemory Size: {measured.memory_mb} MB\t"
+        f"Max Memory Used: {measured.memory_used_mb} MB\t"
+    )
+    is_usual = measured.init_ms is None and measured.restore_ms is None and measured.status == SUCCESS
+    if is_usual and not measured.error_type:
+        return always + "\n"
+    fields = []
     if measured.init_ms is not None:
         fields.append(f"Init Duration: {measured.init_ms:.2f} ms")
     if measured.restore_ms is not None:
         fields.append(f"Restore Duration: {measured.restore_ms:.2f} ms")
         fields.append(f"Billed Restore Duration: {billed_ms(measured.restore_ms)} ms")
     fields.extend(_outcome_fields(measured.status, measured.error_type))
-    return "\t".join(fields) + "\t\n"
+    return always + "".join(field + "\t" for field in fields) + "\n"
 
 
 def init_report(init: InitPhase) -> str:

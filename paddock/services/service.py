@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import msgspec
 from botocore import xform_name
 
 from paddock.model.caller import Caller
@@ -23,8 +24,7 @@ Params = Mapping[str, Any]
 _NO_HEADERS = Headers()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One parsed and validated request. `params` has the input shape's members (blobs as bytes, a streaming payload
     as a wire.streamed.StreamedBody).
 
@@ -41,15 +41,14 @@ class Call:
     operation: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """Output members plus response headers that the service model does not know.
 
     status: the HTTP status where it is not the model's.
     """
 
     output: Params
-    headers: tuple[tuple[str, str], ...] = field(default=())
+    headers: tuple[tuple[str, str], ...] = ()
     status: int | None = None
 
 

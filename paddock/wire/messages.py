@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 
 class Headers:
     """Header fields in arrival order; names compare in lower case."""
@@ -49,8 +51,7 @@ class Request:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(msgspec.Struct, frozen=True, kw_only=True):
     """status, header fields, and a body that is whole or comes in chunks (then sent chunked)."""
 
     status: int

@@ -12,8 +12,7 @@ A handler's own exception leaves the environment as it is.
 The event is over when the runtime and every extension that takes part have asked for the next one. The caller has its
 answer as soon as the runtime is through; what extensions do after that is of the event's duration, and its limit.
 
-Between events the processes are frozen, after a short grace so that a busy function is not frozen and thawed for
-every event.
+Between events the processes are frozen (freezing.py).
 """
 
 from __future__ import annotations
@@ -26,18 +25,21 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from paddock.interfaces import Clock, Ids, LogSink, ResponseSink, Sandbox, SandboxFailed
+from paddock.interfaces import Clock, Ended, Ids, LogSink, ResponseSink, Sandbox, SandboxFailed
 from paddock.model.environment import EnvironmentState, step
 from paddock.model.function import FunctionVersion
 from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.session import Credentials
 from paddock.observe.invocation_log import InitPhase, Measured
 from paddock.worker import failures
+from paddock.worker.cpu import CPU_PERIOD_US, cpu_quota_us
 from paddock.worker.extensions import Extensions, ShutdownLimits
 from paddock.worker.facts import RuntimeFacts
 from paddock.worker.failures import Failure
 from paddock.worker.frames import RESPONSE_BYTES_MAX, FramePort
+from paddock.worker.freezing import Freezing
 from paddock.worker.journal import Journal
+from paddock.worker.lateness import Lateness
 from paddock.worker.outcome import Answered, measured, result_of
 from paddock.worker.runtime_api import HttpPort
 from paddock.worker.telemetry import Telemetry
@@ -45,14 +47,8 @@ from paddock.worker.variables import boot_settings, may_speak_http, of_extension
 
 log = logging.getLogger("paddock.environment")
 
-FULL_CPU_MB = 1769
-"""So much memory comes with one whole vCPU (AWS developer guide)."""
-
-CPU_PERIOD_US = 100_000
-CPU_QUOTA_US_MIN = 1_000
 RESET_TIMEOUT_S = 10.0
 RECOVERY_GRACE_S = 0.25
-DELIVERY_GRACE_S = 0.05
 SHORT_EVENT_MS = 5.0
 MEASURED_RECENTLY_S = 0.05
 
@@ -75,15 +71,9 @@ class EnvironmentSettings:
     shutdown: ShutdownLimits = ShutdownLimits()
 
 
-def _retrieve(task: asyncio.Future[None]) -> None:
-    """Its failure needs no further word."""
+def _retrieve(task: asyncio.Future[None]) -> None:  # its failure needs no further word
     if not task.cancelled():
         task.exception()
-
-
-def cpu_quota_us(memory_mb: int) -> int:
-    """CPU time in every 100 ms that the memory size buys."""
-    return max(CPU_QUOTA_US_MIN, memory_mb * CPU_PERIOD_US // FULL_CPU_MB)
 
 
 class Environment:
@@ -133,6 +123,7 @@ class Environment:
             runtime_arn=runtime.arn,
             audience=self._telemetry,
         )
+        self._freezing = Freezing(sandbox, self._telemetry, clock, settings.freeze_after_idle_s)
         self._frames = FramePort(self)
         self._extensions = Extensions(
             sandbox,
@@ -149,16 +140,15 @@ class Environment:
         self._handed_over: socket.socket | None = None
         self._stop_serving: Callable[[], None] | None = None
         self._first_next: asyncio.Future[Failure | None] | None = None
-        self._end: asyncio.Future[Answered | Failure] | None = None
+        self._is_inside = False
+        self._started = 0.0
+        self._ended: Ended | None = None
         self._answered: Answered | Failure | None = None
         self._current: Invocation | None = None
         self._sink: ResponseSink | None = None
         self._needs_init = True
         self._loss: Failure | None = None
-        self._frozen = False
-        self._freeze_timer: asyncio.TimerHandle | None = None
-        self._late_timer: asyncio.TimerHandle | None = None
-        self._late_at = 0.0
+        self._lateness = Lateness(self._late)
         self._init_ms: float | None = None
         self._oom_seen = 0
         sandbox.on_exit = self._exited
@@ -282,40 +272,14 @@ class Environment:
     def _become_ready(self) -> None:
         self.state = step(self.state, EnvironmentState.READY)
         self.idle_since = self._clock.monotonic()
-        if self._freeze_timer is None:
-            self._arm_freezing(self._settings.freeze_after_idle_s)
-
-    def _arm_freezing(self, after_s: float) -> None:
-        self._freeze_timer = asyncio.get_running_loop().call_later(after_s, self._consider_freezing)
-
-    def _consider_freezing(self) -> None:
-        """One timer outlives many short events: it looks how long we have been idle when it fires."""
-        self._freeze_timer = None
-        if self.state is not EnvironmentState.READY or self._frozen:
-            return
-        left_s = self._settings.freeze_after_idle_s - (self._clock.monotonic() - self.idle_since)
-        if left_s > 0:
-            self._arm_freezing(left_s)
-            return
-        if self._telemetry.delays_freezing():
-            self._arm_freezing(DELIVERY_GRACE_S)
-            return
-        self._frozen = True
-        self._telemetry.pause()
-        self._sandbox.freeze()
-
-    def _thaw(self) -> None:
-        if self._frozen:
-            self._frozen = False
-            self._sandbox.thaw()
-            self._telemetry.resume()
+        self._freezing.rest(self.idle_since)
 
     def shut_down(self) -> None:
         """End it, whatever it does. Repeats are harmless."""
         if self.is_ending:
             return
         self.state = step(self.state, EnvironmentState.SHUTTING_DOWN)
-        self._thaw()
+        self._freezing.wake()
         if self._extensions.exist:
             self._ending = asyncio.ensure_future(self._wind_down())
         else:
@@ -333,9 +297,8 @@ class Environment:
         if self.state is not EnvironmentState.SHUTTING_DOWN:
             self.state = step(self.state, EnvironmentState.SHUTTING_DOWN)
         self.state = step(self.state, EnvironmentState.TERMINATED)
-        for timer in (self._freeze_timer, self._late_timer):
-            if timer is not None:
-                timer.cancel()
+        self._freezing.close()
+        self._lateness.close()
         if self._ending is not None:
             self._ending.cancel()
         self._extensions.forget()
@@ -367,39 +330,105 @@ class Environment:
 
     # -- one event ----------------------------------------------------------------------------------------------
 
-    async def invoke(self, invocation: Invocation, sink: ResponseSink | None = None) -> InvocationResult:
-        """Run one event to its end. Raises IllegalTransition when one is inside already. sink: for what is streamed."""
-        self.state = step(self.state, EnvironmentState.INVOKING)
-        self._thaw()
-        self._current, self._sink = invocation, sink
-        timeout_s = float(self.version.timeout_s)
-        started = self._clock.monotonic()
-        outcome: Answered | Failure | None = None
-        spent_ms = 0.0
-        if self._needs_init:
-            outcome, spent_ms = await self._initialise_again(timeout_s)
-        was_initialised = outcome is None
-        self._journal.begin(invocation.request_id, invocation.invoked_arn, invocation.tail)
-        if outcome is None:
-            outcome = await self._exchange(invocation, max(0.0, timeout_s - spent_ms / 1000))
-        conclusion = self._conclude(invocation, outcome, started, was_initialised)
-        if isinstance(outcome, Failure) or invocation.tail or not self._extensions.are_busy:
-            return await conclusion
-        self._concluding = asyncio.ensure_future(conclusion)  # the caller has waited for what it asked for
-        duration_ms = (self._clock.monotonic() - started) * 1000
-        return result_of(outcome, self.version.version, self._measured(None, duration_ms, self._init_ms), b"")
+    def begin(self, invocation: Invocation, ended: Ended, sink: ResponseSink | None = None) -> None:
+        """Run one event to its end, which `ended` hears of: a result, or what went wrong with the environment.
 
-    async def _conclude(
-        self, invocation: Invocation, outcome: Answered | Failure, started: float, was_initialised: bool
-    ) -> InvocationResult:
-        """From the runtime's answer, or its end, to the end of the event."""
+        Raises IllegalTransition when one is inside already. sink: for what is streamed.
+        """
+        self.state = step(self.state, EnvironmentState.INVOKING)
+        self._freezing.wake()
+        self._current, self._sink, self._ended = invocation, sink, ended
+        self._started = self._clock.monotonic()
+        if self._needs_init:
+            self._aside = asyncio.ensure_future(self._guarded(self._begin_again(invocation)))
+            return
+        try:
+            self._begin_initialised(invocation, float(self.version.timeout_s))
+        except BaseException as error:
+            self._break_off(error)
+
+    def _begin_initialised(self, invocation: Invocation, limit_s: float) -> None:
+        """Give the event to the runtime. Its answer is whole once it has asked for the next event as well."""
+        self._journal.begin(invocation.request_id, invocation.invoked_arn, invocation.tail)
+        self._answered = None
+        self._is_inside = True
+        deadline_ms = int((self._clock.now().timestamp() + limit_s) * 1000)
+        self._lateness.set(limit_s)
+        self._extensions.invoke(invocation, deadline_ms)
+        if self._http.was_asked:
+            self._http.invoke(invocation, deadline_ms)
+        else:
+            self._frames.invoke(invocation, deadline_ms, wants_stream=self._sink is not None)
+
+    async def _begin_again(self, invocation: Invocation) -> None:
+        """The same for one that has to be initialised first."""
+        timeout_s = float(self.version.timeout_s)
+        failure, spent_ms = await self._initialise_again(timeout_s)
+        if failure is None:
+            self._begin_initialised(invocation, max(0.0, timeout_s - spent_ms / 1000))
+        else:
+            self._journal.begin(invocation.request_id, invocation.invoked_arn, invocation.tail)
+            await self._conclude(invocation, failure, was_initialised=False)
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except BaseException as error:
+            self._break_off(error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+
+    def _end_with(self, outcome: Answered | Failure) -> None:
+        """The runtime's part is over. Where nobody is left to be waited for, so is the event, at once."""
+        invocation = self._current
+        if not self._is_inside or invocation is None:
+            return
+        self._is_inside = False
+        if isinstance(outcome, Failure) or self._needs_init or self._extensions.are_busy:
+            rest = self._conclude(invocation, outcome, was_initialised=True)
+            self._aside = asyncio.ensure_future(self._guarded(rest))
+            return
+        try:
+            self._tell_done(invocation, outcome)
+            duration_ms = (self._clock.monotonic() - self._started) * 1000
+            result = self._finish(invocation, outcome, None, duration_ms)
+            self._event_over()
+        except BaseException as error:
+            self._break_off(error)
+        else:
+            self._tell_end(result)
+
+    def _break_off(self, error: BaseException) -> None:
+        """Whatever state it is in, nobody may use it again."""
+        self._is_inside = False
+        self.shut_down()
+        self._tell_end(error)
+
+    def _tell_end(self, result: InvocationResult | BaseException) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(result)
+
+    def _tell_done(self, invocation: Invocation, outcome: Answered | Failure) -> None:
+        """For those who want to know when the runtime was through."""
+        if not self._journal.wants_records:
+            return
+        failure = outcome if isinstance(outcome, Failure) else None
+        done = self._measured(failure, (self._clock.monotonic() - self._started) * 1000, None)
+        produced_bytes = len(outcome.payload if isinstance(outcome, Failure) else outcome.body)
+        produced_bytes += 0 if self._sink is None else self._sink.taken_bytes
+        self._journal.runtime_done(invocation.request_id, done, produced_bytes)
+
+    async def _conclude(self, invocation: Invocation, outcome: Answered | Failure, was_initialised: bool) -> None:
+        """From the runtime's answer, or its end, to the end of the event, where others have a part in that."""
+        started = self._started
         failure = outcome if isinstance(outcome, Failure) else None
         timeout_s = float(self.version.timeout_s)
-        if self._journal.wants_records:
-            done = self._measured(failure, (self._clock.monotonic() - started) * 1000, None)
-            produced_bytes = len(outcome.payload if isinstance(outcome, Failure) else outcome.body)
-            produced_bytes += 0 if self._sink is None else self._sink.taken_bytes
-            self._journal.runtime_done(invocation.request_id, done, produced_bytes)
+        if not isinstance(outcome, Failure) and not invocation.tail and self._extensions.are_busy:
+            # The caller has waited for what it asked for.
+            report = self._measured(None, (self._clock.monotonic() - started) * 1000, self._init_ms)
+            self._tell_end(result_of(outcome, self.version.version, report, b""))
+        self._tell_done(invocation, outcome)
         if failure is None and self._extensions.are_busy:
             failure = await self._extensions_done(timeout_s - (self._clock.monotonic() - started))
         timed_out = failure is not None and failure.kind == "timeout"
@@ -411,7 +440,7 @@ class Environment:
             await asyncio.wait((self._recovery,), timeout=RECOVERY_GRACE_S)
         else:
             self._event_over()
-        return result
+        self._tell_end(result)
 
     async def _extensions_done(self, limit_s: float) -> Failure | None:
         """They have what is left of the event's time."""
@@ -447,45 +476,9 @@ class Environment:
             return failure, took_ms
         return Failure("init", failure.error_type, failure.payload, failure.cause), took_ms
 
-    async def _exchange(self, invocation: Invocation, limit_s: float) -> Answered | Failure:
-        """Give the event to the runtime; its answer, once it has asked for the next event as well."""
-        self._answered = None
-        loop = asyncio.get_running_loop()
-        end: asyncio.Future[Answered | Failure] = loop.create_future()
-        self._end = end
-        deadline_ms = int((self._clock.now().timestamp() + limit_s) * 1000)
-        self._late_at = loop.time() + limit_s
-        if self._late_timer is None or self._late_timer.when() > self._late_at:
-            self._arm_lateness(limit_s)
-        self._extensions.invoke(invocation, deadline_ms)
-        if self._http.was_asked:
-            self._http.invoke(invocation, deadline_ms)
-        else:
-            self._frames.invoke(invocation, deadline_ms, wants_stream=self._sink is not None)
-        try:
-            return await end
-        finally:
-            self._end = None
-
-    def _arm_lateness(self, after_s: float) -> None:
-        if self._late_timer is not None:
-            self._late_timer.cancel()
-        self._late_timer = asyncio.get_running_loop().call_later(after_s, self._consider_lateness)
-
-    def _consider_lateness(self) -> None:
-        """Of this timer one outlives many events, too: no later event may end before the one that it was set for."""
-        self._late_timer = None
-        if self._end is None or self._end.done():
-            return
-        left_s = self._late_at - asyncio.get_running_loop().time()
-        if left_s > 0:
-            self._arm_lateness(left_s)
-        else:
+    def _late(self) -> None:
+        if self._is_inside:
             self._end_with(failures.timed_out(self._request_id, float(self.version.timeout_s)))
-
-    def _end_with(self, outcome: Answered | Failure) -> None:
-        if self._end is not None and not self._end.done():
-            self._end.set_result(outcome)
 
     def _finish(
         self, invocation: Invocation, outcome: Answered | Failure, failure: Failure | None, duration_ms: float
@@ -568,8 +561,7 @@ class Environment:
     @property
     def current_request_id(self) -> str:
         """Of the event inside that is still without an answer, or ""."""
-        waiting = self._end is not None and not self._end.done() and self._answered is None
-        return self._request_id if waiting else ""
+        return self._request_id if self._is_inside and self._answered is None else ""
 
     @property
     def is_initialising(self) -> bool:

@@ -61,7 +61,19 @@ class RuntimeEvents(Protocol):
         """It broke the protocol and cannot go on."""
 
 
-class _Head(msgspec.Struct):
+class _Event(msgspec.Struct, omit_defaults=True, gc=False):
+    """The head of an event, as the runtime is given it."""
+
+    id: str
+    arn: str
+    deadline_ms: int
+    trace: str = ""
+    client_context: str = ""
+    tenant: str = ""
+    stream: bool = False
+
+
+class _Head(msgspec.Struct, gc=False):
     id: str = ""
     type: str = ""
     cause: str = ""
@@ -115,19 +127,15 @@ class FramePort(asyncio.Protocol):
         self._send(encode(ASSIGN, b"", self._encoder.encode(settings)))
 
     def invoke(self, invocation: Invocation, deadline_ms: int, wants_stream: bool = False) -> None:
-        head: dict[str, object] = {
-            "id": invocation.request_id,
-            "arn": invocation.invoked_arn,
-            "deadline_ms": deadline_ms,
-        }
-        if invocation.trace_id:
-            head["trace"] = invocation.trace_id
-        if invocation.client_context:
-            head["client_context"] = invocation.client_context
-        if invocation.version.tenant_id:
-            head["tenant"] = invocation.version.tenant_id
-        if wants_stream:
-            head["stream"] = True
+        head = _Event(
+            invocation.request_id,
+            invocation.invoked_arn,
+            deadline_ms,
+            invocation.trace_id,
+            invocation.client_context,
+            invocation.version.tenant_id,
+            wants_stream,
+        )
         self._send(encode(INVOKE, self._encoder.encode(head), invocation.payload))
 
     def _send(self, data: bytes) -> None:
@@ -193,6 +201,9 @@ class FramePort(asyncio.Protocol):
             self._broken("an unreadable head")
 
     def _frame(self, kind: int, head: bytes, body: bytes) -> bool:
+        if kind == NEXT and not head:
+            self._events.asked_next()
+            return True
         try:
             known = self._heads.decode(head) if head else _Head()
         except msgspec.DecodeError:

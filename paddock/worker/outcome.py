@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from paddock.model.invocation import InvocationResult
 from paddock.observe.invocation_log import SUCCESS, Measured, billed_ms
@@ -10,8 +10,7 @@ from paddock.worker import failures
 from paddock.worker.failures import Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True, gc=False):
     """A result from the function: success, or its own error. body: without what was streamed.
 
     error_type: of an error in the middle of a stream.

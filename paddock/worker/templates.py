@@ -15,6 +15,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from paddock.interfaces import Sandbox, SandboxFailed
 from paddock.model.environment import EnvironmentState
 from paddock.model.errors import ServiceError
@@ -112,7 +114,7 @@ class Restored(_WithImage):
 
     def _measured(self, failure: Failure | None, duration_ms: float, init_ms: float | None) -> Measured:
         restore_ms, self._restore_ms = self._restore_ms, None
-        return replace(super()._measured(failure, duration_ms, init_ms), restore_ms=restore_ms)
+        return msgspec.structs.replace(super()._measured(failure, duration_ms, init_ms), restore_ms=restore_ms)
 
 
 def kind_of(image: Image | None) -> Callable[..., Environment]:

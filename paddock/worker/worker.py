@@ -22,7 +22,7 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from paddock.interfaces import Clock, Ids, LogSink, Pool, ResponseSink, Sandbox, Sandboxes, SandboxFailed
+from paddock.interfaces import Clock, Ended, Ids, LogSink, Pool, ResponseSink, Sandbox, Sandboxes, SandboxFailed
 from paddock.model.errors import InternalError, ServiceError, TooManyRequests
 from paddock.model.function import FunctionVersion
 from paddock.model.image import IMAGE_RUNTIME
@@ -129,6 +129,7 @@ class Worker:
         self._versions: dict[EnvironmentKey, FunctionVersion] = {}
         self._scaling = ScalingRate(settings.scaling_rate_per_10_s)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._beginning: set[asyncio.Future[None]] = set()
         self._retired: set[int] = set()
         self.held = Held()
         self._stopping = False
@@ -172,18 +173,33 @@ class Worker:
         if version.starts_by_snapshot:
             await self._templates.take(version)
 
-    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> InvocationResult:
+    def begin(self, invocation: Invocation, ended: Ended, sink: ResponseSink | None = None) -> None:
         key = invocation.version.environment_key
         self._rhythms.began(key, self._clock.monotonic())
-        try:
-            environment = self._take_idle(key) or await self._acquire(key, invocation.version)
-            try:
-                return await environment.invoke(invocation, sink)
-            except BaseException:
-                environment.shut_down()  # whatever state it is in, nobody may use it again
-                raise
-        finally:
+
+        def over(result: InvocationResult | BaseException) -> None:
             self._rhythms.ended(key, self._clock.monotonic())
+            ended(result)
+
+        environment = self._take_idle(key)
+        if environment is not None:
+            environment.begin(invocation, over, sink)
+            return
+        task = asyncio.ensure_future(self._begin_in_another(key, invocation, over, sink))
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
+
+    async def _begin_in_another(
+        self, key: EnvironmentKey, invocation: Invocation, over: Ended, sink: ResponseSink | None
+    ) -> None:
+        try:
+            environment = await self._acquire(key, invocation.version)
+        except BaseException as error:
+            over(error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            environment.begin(invocation, over, sink)
 
     async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None:
         for key, version in list(self._versions.items()):

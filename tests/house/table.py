@@ -136,6 +136,11 @@ MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {
     ("paddock/worker/sandbox/jailer.py", "_start_server"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_sweeper"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_zygote"): _CHILD,
+    ("paddock/worker/sandbox/zygote.py", "_child"): _CHILD,
+    ("paddock/worker/environment.py", "begin"): "whoever waits is told, and the environment ends",
+    ("paddock/worker/environment.py", "_end_with"): "whoever waits is told, and the environment ends",
+    ("paddock/worker/environment.py", "_guarded"): "whoever waits is told, and the environment ends",
+    ("paddock/worker/worker.py", "_begin_in_another"): "whoever waits is told what a start failed with",
 }
 
 # (path, function) -> why a memo is not state: the same answer for ever, from what never changes.
@@ -145,6 +150,7 @@ MAY_REMEMBER: Mapping[tuple[str, str], str] = {
         "compiled",
     ): "the same pattern of the model compiles to the same expression for ever",
     ("paddock/model/arn.py", "parse_function_ref"): "the same spelling names the same function for ever",
+    ("paddock/model/lineage.py", "first_of"): "the same function begins the same chain for ever",
     ("paddock/wire/http1_head.py", "_lower"): "the same bytes are the same name for ever",
     ("paddock/wire/http1_response.py", "_is_ours"): "a header's name is one of a fixed few or it is not",
 }

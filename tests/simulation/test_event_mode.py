@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from paddock.interfaces import Pool, Tx
+from paddock.interfaces import Ended, Pool, Tx
 from paddock.invoke.asynchronous import TOPIC, Asynchronous
 from paddock.invoke.consumer import LEASE_S
 from paddock.invoke.dispatcher import Dispatcher
@@ -147,7 +147,13 @@ class Story:
     def runtimes(self) -> tuple[str, ...]:
         return ()
 
-    async def run(self, invocation: Invocation, sink: object = None) -> InvocationResult:
+    def begin(self, invocation: Invocation, ended: Ended, sink: object = None) -> None:
+        def over(task: asyncio.Task[InvocationResult]) -> None:
+            ended(asyncio.CancelledError() if task.cancelled() else task.exception() or task.result())
+
+        asyncio.get_running_loop().create_task(self.run(invocation)).add_done_callback(over)
+
+    async def run(self, invocation: Invocation) -> InvocationResult:
         if self.clock.seconds < self.throttled_until_s:
             raise TooManyRequests("ConcurrentInvocationLimitExceeded")
         request_id, begun, life = invocation.request_id, self.clock.seconds, self.lives

@@ -5,7 +5,7 @@ Without settings the function does all of it by itself.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import msgspec
 
 from paddock.model.function_url import Cors
 from paddock.wire.messages import Headers, Response
@@ -33,7 +33,7 @@ def with_cors(cors: Cors, asked: Headers, answer: Response) -> Response:
     fields = _origin(cors, asked.get("origin"))
     if fields:
         fields += _listed("Expose-Headers", cors.expose_headers)
-    return replace(answer, headers=kept + fields)
+    return msgspec.structs.replace(answer, headers=kept + fields)
 
 
 def _origin(cors: Cors, origin: str) -> Fields:

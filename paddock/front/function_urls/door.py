@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
+
+import msgspec
 
 from paddock.front.function_urls import answer, cors
 from paddock.front.function_urls.admission import Admission
@@ -152,4 +153,4 @@ def _finished(response: Response, incoming: IncomingRequest, request_id: str, tr
     if incoming.method == "HEAD" and isinstance(response.body, bytes):
         fields.append(("Content-Length", str(len(response.body))))
     kept = [one for one in response.headers if one[0] != "x-amzn-RequestId"]
-    return replace(response, headers=(*fields, *kept))
+    return msgspec.structs.replace(response, headers=(*fields, *kept))

@@ -10,12 +10,14 @@ import base64
 import binascii
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 from xml.sax.saxutils import escape
+
+import msgspec
 
 from paddock.model.errors import ClientError, NotYet, ServiceError
 from paddock.services.s3 import view
@@ -66,7 +68,7 @@ async def post(desk: Desk, call: Call, bucket: str, form: FormData) -> Response:
     key = fields["key"].replace("${filename}", form.file_name)
     body = _Bounded(form, limits)
     params = {"Bucket": bucket, "Key": key, "Body": body, **_members(fields)}
-    answer = await put_object(desk, replace(call, params=params, operation="PutObject"))
+    answer = await put_object(desk, msgspec.structs.replace(call, params=params, operation="PutObject"))
     return _answered(call, fields, bucket, key, str(answer["ETag"]))
 
 

@@ -100,7 +100,7 @@ def _queue_at(desk: Desk, call: Call, arn: str, action: str) -> Queue:
     queue = desk.queues.get(arn)
     if queue is None:
         raise NoSuchTask("The resource that you specified for the SourceArn parameter doesn't exist.")
-    return desk.queue_of(replace(call, params={"QueueUrl": desk.url_of(queue)}), action)
+    return desk.queue_of(msgspec.structs.replace(call, params={"QueueUrl": desk.url_of(queue)}), action)
 
 
 def _handle(source_arn: str, task: MoveTask) -> str:

@@ -16,7 +16,7 @@ from paddock.control.catalogue import Catalogue
 from paddock.control.changes import Change, NewFunction
 from paddock.control.keys import Keys
 from paddock.control.mappings import Mappings
-from paddock.interfaces import Pool, Tx
+from paddock.interfaces import Ended, Pool, Tx
 from paddock.model.arn import FunctionRef
 from paddock.model.event_source import EventSourceMapping
 from paddock.model.function import Function, FunctionVersion, State, UpdateStatus
@@ -87,9 +87,9 @@ class FakeFleet:
         if self.error is not None:
             raise self.error
 
-    async def run(self, invocation: Invocation, sink: Any = None) -> InvocationResult:
+    def begin(self, invocation: Invocation, ended: Ended, sink: Any = None) -> None:
         self.invocations.append(invocation)
-        return self.result
+        ended(self.result)
 
     async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None:
         self.retired.append((function_arn, keep_builds))

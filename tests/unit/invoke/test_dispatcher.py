@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
-from paddock.interfaces import Pool
+from paddock.interfaces import Ended, Pool
 from paddock.invoke.dispatcher import Dispatcher
 from paddock.model.errors import InternalError, RecursiveInvocation, TooManyRequests
 from paddock.model.function import CodeArtifact, FunctionVersion
@@ -36,6 +37,12 @@ INVOCATION = Invocation(
 )
 
 
+def outcome_of(end: asyncio.Future[InvocationResult]) -> InvocationResult | BaseException:
+    if end.cancelled():
+        return asyncio.CancelledError()
+    return end.exception() or end.result()
+
+
 class FakeFleet:
     """Runs until told how to end."""
 
@@ -46,11 +53,11 @@ class FakeFleet:
 
     async def prepare(self, version: FunctionVersion) -> None: ...
 
-    async def run(self, invocation: Invocation, sink: object = None) -> InvocationResult:
+    def begin(self, invocation: Invocation, ended: Ended, sink: object = None) -> None:
         self.seen.append(invocation)
         end: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
+        end.add_done_callback(lambda end: ended(outcome_of(end)))
         self.ends.append(end)
-        return await end
 
     async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None: ...
 
@@ -108,7 +115,7 @@ def test_a_result_is_passed_on_and_the_permit_returned() -> None:
         assert dispatcher.in_flight("000000000000", "us-east-1") == 1
         fleet.ends[0].set_result(RESULT)
         assert await task is RESULT
-        assert [replace(one, trace_id="") for one in fleet.seen] == [INVOCATION]
+        assert [msgspec.structs.replace(one, trace_id="") for one in fleet.seen] == [INVOCATION]
         assert dispatcher.in_flight("000000000000", "us-east-1") == 0
 
     asyncio.run(story())
@@ -124,7 +131,7 @@ def test_beyond_the_limit_callers_are_throttled_at_once() -> None:
         assert caught.value.message == "Rate Exceeded."
         assert caught.value.members == {"Reason": "ConcurrentInvocationLimitExceeded"}
         assert len(fleet.seen) == 2
-        elsewhere = replace(INVOCATION, version=replace(VERSION, region="eu-west-1"))
+        elsewhere = msgspec.structs.replace(INVOCATION, version=replace(VERSION, region="eu-west-1"))
         other = asyncio.ensure_future(dispatcher.run(elsewhere))
         await turns()
         assert len(fleet.ends) == 3
@@ -187,7 +194,7 @@ def test_a_reservation_is_a_pool_of_its_own(reserved: int) -> None:
         with pytest.raises(TooManyRequests) as caught:
             await dispatcher.run(INVOCATION)
         assert caught.value.members == {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}
-        other = replace(INVOCATION, version=replace(VERSION, name="g"))
+        other = msgspec.structs.replace(INVOCATION, version=replace(VERSION, name="g"))
         others = [asyncio.ensure_future(dispatcher.run(other)) for _ in range(3 - reserved)]
         await turns()
         with pytest.raises(TooManyRequests) as caught:
@@ -208,7 +215,7 @@ def test_all_versions_of_a_function_share_its_reservation() -> None:
         dispatcher = Dispatcher(fleet, Quotas(), FakeReservations(f=1))
         (task,) = await started(dispatcher, fleet, 1)
         with pytest.raises(TooManyRequests):
-            await dispatcher.run(replace(INVOCATION, version=replace(VERSION, version="1")))
+            await dispatcher.run(msgspec.structs.replace(INVOCATION, version=replace(VERSION, version="1")))
         fleet.ends[0].set_result(RESULT)
         await task
 
@@ -228,7 +235,7 @@ def test_a_reservation_that_changes_while_invocations_run_never_lets_too_many_in
         assert caught.value.members == {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}
         # Two that run were taken from the shared pool, which has but one place now.
         with pytest.raises(TooManyRequests) as caught:
-            await dispatcher.run(replace(INVOCATION, version=replace(VERSION, name="g")))
+            await dispatcher.run(msgspec.structs.replace(INVOCATION, version=replace(VERSION, name="g")))
         assert caught.value.members == {"Reason": "ConcurrentInvocationLimitExceeded"}
         del reservations.functions["f"]
         for end in fleet.ends:
@@ -260,19 +267,19 @@ def test_a_chain_of_sixteen_executions_is_stopped_before_the_next() -> None:
         dispatcher = Dispatcher(fleet, Quotas(), known)
         trace_id = "Root=1-00000000-000000000000000000000000;Sampled=0"
         for number in range(16):
-            task = asyncio.ensure_future(dispatcher.run(replace(INVOCATION, trace_id=trace_id)))
+            task = asyncio.ensure_future(dispatcher.run(msgspec.structs.replace(INVOCATION, trace_id=trace_id)))
             await turns()
             trace_id = fleet.seen[-1].trace_id
             assert re.fullmatch(rf"Root=\S+;Sampled=0;Lineage={number + 1}:[0-9a-f]{{8}}:{number}", trace_id)
             fleet.ends[-1].set_result(RESULT)
             assert await task is RESULT
         with pytest.raises(RecursiveInvocation):
-            await dispatcher.run(replace(INVOCATION, trace_id=trace_id))
+            await dispatcher.run(msgspec.structs.replace(INVOCATION, trace_id=trace_id))
         assert dispatcher.in_flight("000000000000", "us-east-1") == 0
-        other = replace(INVOCATION, trace_id=trace_id, version=replace(VERSION, name="g"))
+        other = msgspec.structs.replace(INVOCATION, trace_id=trace_id, version=replace(VERSION, name="g"))
         task = asyncio.ensure_future(dispatcher.run(other))
         known.loops.add("f")
-        again = asyncio.ensure_future(dispatcher.run(replace(INVOCATION, trace_id=trace_id)))
+        again = asyncio.ensure_future(dispatcher.run(msgspec.structs.replace(INVOCATION, trace_id=trace_id)))
         await turns()
         for end in fleet.ends[-2:]:
             end.set_result(RESULT)
@@ -289,7 +296,7 @@ def test_provisioned_environments_have_permits_of_their_own() -> None:
         fleet, reservations = FakeFleet(), FakeReservations(f=3)
         reservations.provisioned["f"] = fleet.ready = 2
         dispatcher = Dispatcher(fleet, Quotas(), reservations)
-        live = replace(INVOCATION, version=replace(VERSION, version="1", provisioned_for="live"))
+        live = msgspec.structs.replace(INVOCATION, version=replace(VERSION, version="1", provisioned_for="live"))
         calls = [asyncio.ensure_future(dispatcher.run(live)) for _ in range(3)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)

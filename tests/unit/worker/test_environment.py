@@ -31,6 +31,7 @@ from tests.unit.worker.world import (
     Script,
     echo,
     environment,
+    event,
     invocation,
     open_descriptors,
     settle,
@@ -108,8 +109,8 @@ def test_a_cold_start_and_two_events() -> None:
             assert made.state is State.STARTING
             await made.start()
             assert made.state is State.READY
-            first = await made.invoke(invocation("r-1", payload=b"12", tail=True))
-            second = await made.invoke(invocation("r-2", payload=b"34"))
+            first = await event(made, invocation("r-1", payload=b"12", tail=True))
+            second = await event(made, invocation("r-2", payload=b"34"))
         assert (first.payload, first.function_error, first.error_type) == (b"21", "", "")
         assert (first.executed_version, first.memory_used_mb) == ("$LATEST", 30)
         assert first.init_ms == pytest.approx(250)
@@ -223,7 +224,7 @@ def test_a_failed_init_is_repeated_within_the_event() -> None:
             await made.start()
             assert made.state is State.READY
             assert sandbox.calls.count("reset") == 1
-            result = await made.invoke(invocation(payload=b"1"))
+            result = await event(made, invocation(payload=b"1"))
         assert (result.payload, result.function_error, result.init_ms) == (b"1", "", None)
         assert [line.split()[0] for line in sink.lines] == ["INIT_START", "INIT_REPORT", "START", "END", "REPORT"]
         assert "Status: error\tError Type: Runtime.ImportModuleError" in sink.lines[1]
@@ -237,7 +238,7 @@ def test_an_init_that_keeps_failing_is_the_events_error_each_time() -> None:
         async with environment(fails_init, sink=sink) as (made, sandbox):
             await made.start()
             for _ in range(2):
-                result = await made.invoke(invocation())
+                result = await event(made, invocation())
                 assert (result.payload, result.function_error) == (b'{"errorMessage":"no module"}', "Unhandled")
                 assert result.error_type == "Runtime.ImportModuleError"
             assert sandbox.calls.count("reset") == 3, "once each time, and no more"
@@ -260,7 +261,7 @@ def test_an_init_that_takes_too_long() -> None:
             await made.start()
             assert made.is_usable
             assert "Phase: init\tStatus: timeout" in sink.lines[1]
-            assert (await made.invoke(invocation(payload=b"1"))).payload == b"1"
+            assert (await event(made, invocation(payload=b"1"))).payload == b"1"
 
     run(main)
 
@@ -270,7 +271,7 @@ def test_a_repeated_init_that_takes_too_long_is_a_timeout_of_the_event() -> None
         sink = KeepingSink()
         async with environment(fails_init, never_boots, of=QUICK, sink=sink) as (made, sandbox):
             await made.start()
-            result = await made.invoke(invocation())
+            result = await event(made, invocation())
             assert message(result) == "RequestId: r-1 Error: Task timed out after 0.00 seconds"
             assert sandbox.calls.count("reset") == 2, "once after each failed init"
             assert made.is_usable
@@ -291,7 +292,7 @@ def test_a_runtime_that_ends_before_its_init_begins_is_not_waited_for(monkeypatc
             monkeypatch.setattr(sandbox, "assign", and_exit)
             await made.start()
             assert (sandbox.calls.count("reset"), made.is_usable) == (1, True)
-            assert (await made.invoke(invocation(payload=b"1"))).payload == b"1"
+            assert (await event(made, invocation(payload=b"1"))).payload == b"1"
 
     run(main)
 
@@ -305,9 +306,9 @@ def test_a_fresh_runtime_that_was_killed_while_frozen_is_not_waited_for(monkeypa
             await made.start()
             await until(lambda: "freeze" in sandbox.calls)
             monkeypatch.setattr(sandbox, "thaw", lambda: sandbox.exit(9))
-            assert (await made.invoke(invocation())).error_type == "Runtime.ExitError"
+            assert (await event(made, invocation())).error_type == "Runtime.ExitError"
             monkeypatch.undo()
-            assert (await made.invoke(invocation("r-2", payload=b"2"))).payload == b"2"
+            assert (await event(made, invocation("r-2", payload=b"2"))).payload == b"2"
 
     run(main)
 
@@ -323,7 +324,7 @@ def test_an_exit_during_init(status: int) -> None:
         async with environment(dies, sink=sink) as (made, sandbox):
             await made.start()
             assert made.is_usable
-            result = await made.invoke(invocation())
+            result = await event(made, invocation())
             assert result.error_type == "Runtime.ExitError"
             cause = "exit status 1" if status == 256 else "signal: killed"
             assert message(result) == f"RequestId: r-1 Error: Runtime exited with error: {cause}"
@@ -341,7 +342,7 @@ def test_a_runtime_that_asks_for_an_event_and_leaves_in_one_breath_has_not_start
             sandbox.exit(256)
             await starting
             assert "reset" in sandbox.calls
-            assert (await made.invoke(invocation(payload=b"1"))).payload == b"1"
+            assert (await event(made, invocation(payload=b"1"))).payload == b"1"
 
     run(main)
 
@@ -356,10 +357,10 @@ def test_a_handlers_own_error_leaves_the_environment_as_it_is() -> None:
 
         async with environment(playing(errs, answers)) as (made, sandbox):
             await made.start()
-            result = await made.invoke(invocation())
+            result = await event(made, invocation())
             assert (result.payload, result.function_error) == (b'{"errorType":"ValueError"}', "Unhandled")
             assert "reset" not in sandbox.calls
-            assert (await made.invoke(invocation("r-2"))).payload == b'"fine"'
+            assert (await event(made, invocation("r-2"))).payload == b'"fine"'
 
     run(main)
 
@@ -369,7 +370,7 @@ def test_a_timeout() -> None:
         sink = KeepingSink()
         async with environment(playing(is_silent), echo, of=QUICK, sink=sink) as (made, sandbox):
             await made.start()
-            result = await made.invoke(invocation(tail=True))
+            result = await event(made, invocation(tail=True))
             assert (result.function_error, result.duration_ms) == ("Unhandled", 0)
             assert result.error_type == "Sandbox.Timedout"
             assert message(result) == "RequestId: r-1 Error: Task timed out after 0.00 seconds"
@@ -392,14 +393,14 @@ def test_an_exit_in_the_middle(status: int, ooms: int, error_type: str, used_mb:
         async with environment(playing(exits(status)), echo, sink=sink) as (made, sandbox):
             await made.start()
             sandbox.ooms = ooms
-            result = await made.invoke(invocation())
+            result = await event(made, invocation())
             assert (result.function_error, result.error_type, result.memory_used_mb) == (
                 "Unhandled",
                 error_type,
                 used_mb,
             )
             assert json.loads(result.payload)["errorType"] == error_type
-            again = await made.invoke(invocation("r-2", payload=b"2"))
+            again = await event(made, invocation("r-2", payload=b"2"))
             assert (again.payload, again.function_error) == (b"2", "")
         assert sink.lines[2].startswith("RequestId: r-1 Error: Runtime exited ")
         assert f"Status: error\tError Type: {error_type}" in sink.lines[4]
@@ -412,8 +413,8 @@ def test_only_a_new_oom_kill_is_out_of_memory() -> None:
         async with environment(playing(exits(9)), playing(exits(9)), echo) as (made, sandbox):
             await made.start()
             sandbox.ooms = 1
-            assert (await made.invoke(invocation())).error_type == "Runtime.OutOfMemory"
-            assert (await made.invoke(invocation())).error_type == "Runtime.ExitError"
+            assert (await event(made, invocation())).error_type == "Runtime.OutOfMemory"
+            assert (await event(made, invocation())).error_type == "Runtime.ExitError"
 
     run(main)
 
@@ -427,10 +428,10 @@ def test_a_runtime_that_answers_and_leaves() -> None:
 
         async with environment(playing(answers_and_exits), echo) as (made, sandbox):
             await made.start()
-            result = await made.invoke(invocation())
+            result = await event(made, invocation())
             assert (result.payload, result.function_error) == (b"1", "")
             assert sandbox.calls.count("reset") == 1
-            assert (await made.invoke(invocation("r-2", payload=b"2"))).payload == b"2"
+            assert (await event(made, invocation("r-2", payload=b"2"))).payload == b"2"
 
     run(main)
 
@@ -442,7 +443,7 @@ def test_an_answer_without_the_wish_for_more_runs_out_of_time() -> None:
 
         async with environment(playing(lingers), echo, of=QUICK) as (made, _sandbox):
             await made.start()
-            assert "timed out" in message(await made.invoke(invocation()))
+            assert "timed out" in message(await event(made, invocation()))
 
     run(main)
 
@@ -456,11 +457,11 @@ def test_an_answer_too_large() -> None:
 
         async with environment(playing(shouts, answers)) as (made, sandbox):
             await made.start()
-            result = await made.invoke(invocation())
+            result = await event(made, invocation())
             assert result.error_type == "Function.ResponseSizeTooLarge"
             assert result.function_error == "Unhandled"
             assert "reset" not in sandbox.calls
-            assert (await made.invoke(invocation("r-2"))).payload == b'"fine"'
+            assert (await event(made, invocation("r-2"))).payload == b'"fine"'
 
     run(main)
 
@@ -474,7 +475,7 @@ def test_answers_to_other_events_are_ignored() -> None:
 
         async with environment(playing(lies)) as (made, _):
             await made.start()
-            assert (await made.invoke(invocation())).payload == b"true"
+            assert (await event(made, invocation())).payload == b"true"
 
     run(main)
 
@@ -486,9 +487,9 @@ def test_nonsense_in_the_middle_of_an_event() -> None:
 
         async with environment(playing(babbles), echo) as (made, sandbox):
             await made.start()
-            assert (await made.invoke(invocation())).error_type == "Runtime.ExitError"
+            assert (await event(made, invocation())).error_type == "Runtime.ExitError"
             assert sandbox.calls.count("reset") == 1
-            assert (await made.invoke(invocation("r-2", payload=b"2"))).payload == b"2"
+            assert (await event(made, invocation("r-2", payload=b"2"))).payload == b"2"
 
     run(main)
 
@@ -518,7 +519,7 @@ def test_a_reset_that_fails_ends_the_environment_but_not_the_result() -> None:
         async with environment(playing(exits(256))) as (made, sandbox):
             await made.start()
             sandbox.reset_error = "it would not"
-            assert (await made.invoke(invocation())).error_type == "Runtime.ExitError"
+            assert (await event(made, invocation())).error_type == "Runtime.ExitError"
             assert not made.is_usable
             await until(lambda: made.state is State.TERMINATED)
 
@@ -534,7 +535,7 @@ def test_idle_environments_are_frozen_and_thawed_for_their_next_event() -> None:
         async with environment(settings=settings) as (made, sandbox):
             await made.start()
             await until(lambda: "freeze" in sandbox.calls)
-            await made.invoke(invocation())
+            await event(made, invocation())
             assert sandbox.calls == ["assign", "freeze", "thaw"]
             await until(lambda: sandbox.calls.count("freeze") == 2)
             made.shut_down()
@@ -548,7 +549,7 @@ def test_a_busy_function_is_never_frozen() -> None:
         async with environment() as (made, sandbox):
             await made.start()
             for number in range(20):
-                await made.invoke(invocation(f"r-{number}"))
+                await event(made, invocation(f"r-{number}"))
             assert sandbox.calls == ["assign"]
 
     run(main)
@@ -565,16 +566,16 @@ def test_the_timer_of_an_earlier_event_does_not_end_a_later_one() -> None:
 
         async with environment(playing(answers, waits)) as (made, _):
             await made.start()
-            await made.invoke(invocation("r-1"))
-            timer = made._late_timer
+            await event(made, invocation("r-1"))
+            timer = made._lateness.timer
             assert timer is not None, "it stays for the next event"
-            second = asyncio.ensure_future(made.invoke(invocation("r-2")))
+            second = asyncio.ensure_future(event(made, invocation("r-2")))
             await settle()
-            assert made._late_timer is timer
+            assert made._lateness.timer is timer
             timer.cancel()
-            made._consider_lateness()  # as when it fires: the first event's time is over, the second's is not
+            made._lateness.consider()  # as when it fires: the first event's time is over, the second's is not
             assert not second.done()
-            again = made._late_timer
+            again = made._lateness.timer
             assert again is not None
             assert loop.time() < again.when() <= loop.time() + made.version.timeout_s
             release.set()
@@ -598,7 +599,7 @@ def test_memory_is_asked_for_after_a_while_and_after_long_events() -> None:
         async with environment(playing(taking(0.001), taking(0.001), taking(0.006)), clock=clock) as (made, _):
             await made.start()
             clock.seconds += 1
-            used = [(await made.invoke(invocation(f"r-{number}"))).memory_used_mb for number in range(3)]
+            used = [(await event(made, invocation(f"r-{number}"))).memory_used_mb for number in range(3)]
             assert used == [40, 40, 60], "the second is short and follows at once"
 
     run(main)
@@ -636,17 +637,17 @@ def test_one_event_at_a_time() -> None:
     async def main() -> None:
         async with environment(playing(is_silent)) as (made, _sandbox):
             with pytest.raises(IllegalTransition):
-                await made.invoke(invocation())
+                await event(made, invocation())
             await made.start()
-            first = asyncio.ensure_future(made.invoke(invocation()))
+            first = asyncio.ensure_future(event(made, invocation()))
             await until(lambda: made.current_request_id)
             with pytest.raises(IllegalTransition):
-                await made.invoke(invocation("r-2"))
+                await event(made, invocation("r-2"))
             assert made.current_request_id == "r-1"
             made.shut_down()
             assert (await first).function_error == "Unhandled"
             with pytest.raises(IllegalTransition):
-                await made.invoke(invocation("r-3"))
+                await event(made, invocation("r-3"))
 
     run(main)
 
@@ -657,7 +658,7 @@ def test_shut_down_with_an_event_inside_gives_the_caller_an_answer() -> None:
         async with environment(playing(is_silent), sink=sink) as (made, sandbox):
             made.on_terminated = gone.append
             await made.start()
-            running = asyncio.ensure_future(made.invoke(invocation()))
+            running = asyncio.ensure_future(event(made, invocation()))
             await until(lambda: made.current_request_id)
             made.shut_down()
             made.shut_down()
@@ -680,7 +681,7 @@ def test_nothing_of_an_ended_environment_is_left() -> None:
         for scripts in ((echo,), (playing(exits(9)), echo), (fails_init,)):
             async with environment(*scripts) as (made, _sandbox):
                 await made.start()
-                await made.invoke(invocation())
+                await event(made, invocation())
                 made.shut_down()
                 await until(lambda made=made: made.state is State.TERMINATED)  # type: ignore[misc]
             await settle()
@@ -712,7 +713,7 @@ def test_a_custom_runtime() -> None:
             await until(lambda: made.is_initialising)
             poll = asyncio.ensure_future(asks(made, "GET", "/runtime/invocation/next"))
             await starting
-            running = asyncio.ensure_future(made.invoke(invocation(payload=b"[1]")))
+            running = asyncio.ensure_future(event(made, invocation(payload=b"[1]")))
             assert await poll == (200, b"[1]")
             assert (await asks(made, "POST", "/runtime/invocation/r-1/response", b"[2]"))[0] == 202
             await settle()
@@ -736,7 +737,7 @@ def test_a_custom_runtime_whose_init_fails_and_one_that_is_reset_while_it_polls(
             assert (await asks(made, "POST", "/runtime/init/error", b"{}"))[0] == 403
             poll = asyncio.ensure_future(asks(made, "GET", "/runtime/invocation/next"))
             await settle()
-            assert "timed out" in message(await made.invoke(invocation()))
+            assert "timed out" in message(await event(made, invocation()))
             assert (await poll)[0] == 500
 
     run(main)

@@ -27,6 +27,7 @@ from tests.unit.worker.world import (
     Script,
     echo,
     environment,
+    event,
     invocation,
     settle,
     until,
@@ -230,7 +231,7 @@ def test_one_that_cannot_be_started() -> None:
             sandbox.launched = Launched(("a",), -1, "a", "PermissionDenied", "fork/exec a: permission denied")
             await made.start()
             assert made.is_usable, "the first event initialises again"
-            result = await made.invoke(invocation(of=LAYERED))
+            result = await event(made, invocation(of=LAYERED))
         assert json.loads(result.payload) == {
             "errorType": "Extension.LaunchError",
             "errorMessage": "RequestId: r-1 Error: fork/exec a: permission denied",
@@ -253,7 +254,7 @@ def test_one_that_never_registers() -> None:
             await made.start()
             assert "Phase: init\tStatus: timeout" in "".join(sink.lines)
             assert "State: Started" in sink.lines[1]
-            result = await made.invoke(invocation())
+            result = await event(made, invocation())
             assert json.loads(result.payload)["errorType"] == "Sandbox.Timedout"
 
     run(main)
@@ -292,7 +293,7 @@ def test_an_event_reaches_those_who_want_it() -> None:
     async def main() -> None:
         async with environment(echo, of=LAYERED) as (made, sandbox):
             extensions, polls = await started(made, sandbox, "one")
-            running = asyncio.ensure_future(made.invoke(invocation(of=LAYERED, payload=b"1", trace_id="Root=1")))
+            running = asyncio.ensure_future(event(made, invocation(of=LAYERED, payload=b"1", trace_id="Root=1")))
             assert await polls[0] == {
                 "eventType": "INVOKE",
                 "deadlineMs": int((START.timestamp() + 30) * 1000),
@@ -318,7 +319,7 @@ def test_the_caller_has_the_answer_while_extensions_go_on_and_they_are_billed() 
             clock = made._clock
             from_clock.append(clock)
             extensions, polls = await started(made, sandbox, "one")
-            result = await made.invoke(invocation(of=LAYERED, payload=b"1"))
+            result = await event(made, invocation(of=LAYERED, payload=b"1"))
             assert result.payload == b"1"
             await polls[0]
             assert made.state is EnvironmentState.INVOKING
@@ -339,7 +340,7 @@ def test_who_wants_the_log_waits_for_its_end() -> None:
     async def main() -> None:
         async with environment(echo, of=LAYERED) as (made, sandbox):
             extensions, polls = await started(made, sandbox, "one")
-            running = asyncio.ensure_future(made.invoke(invocation(of=LAYERED, tail=True)))
+            running = asyncio.ensure_future(event(made, invocation(of=LAYERED, tail=True)))
             await polls[0]
             await settle()
             assert not running.done()
@@ -354,7 +355,7 @@ def test_one_without_interest_in_events_is_not_waited_for() -> None:
     async def main() -> None:
         async with environment(echo, of=LAYERED) as (made, sandbox):
             _, polls = await started(made, sandbox, "one", events="SHUTDOWN")
-            await made.invoke(invocation(of=LAYERED))
+            await event(made, invocation(of=LAYERED))
             assert made.is_usable
             assert not polls[0].done()
             polls[0].cancel()
@@ -368,7 +369,7 @@ def test_one_that_does_not_come_back_is_a_timeout_after_the_answer() -> None:
         quick = version(layers=(LAYER,), timeout_s=1)
         async with environment(echo, of=quick, sink=sink, settings=QUICK) as (made, sandbox):
             _, polls = await started(made, sandbox, "one")
-            result = await made.invoke(invocation(of=quick, payload=b"1"))
+            result = await event(made, invocation(of=quick, payload=b"1"))
             assert (result.payload, result.function_error) == (b"1", "")
             await polls[0]
             sandbox.launched = Launched()
@@ -396,7 +397,7 @@ def test_one_that_crashes_during_an_event(after_answer: bool) -> None:
 
         async with environment(waits, echo, of=LAYERED, sink=sink, settings=QUICK) as (made, sandbox):
             _, polls = await started(made, sandbox, "one")
-            running = asyncio.ensure_future(made.invoke(invocation(of=LAYERED, payload=b"1")))
+            running = asyncio.ensure_future(event(made, invocation(of=LAYERED, payload=b"1")))
             await polls[0]
             if after_answer:
                 await running
@@ -406,7 +407,7 @@ def test_one_that_crashes_during_an_event(after_answer: bool) -> None:
             await until(lambda: made.is_usable)
             assert sandbox.calls.count("reset") == 1
             sandbox.launched = Launched()
-            assert (await made.invoke(invocation("r-2", of=LAYERED, payload=b"2"))).payload == b"2"
+            assert (await event(made, invocation("r-2", of=LAYERED, payload=b"2"))).payload == b"2"
         if after_answer:
             assert (result.payload, result.error_type) == (b"1", "")
         else:
@@ -440,7 +441,7 @@ def test_a_poll_whose_connection_is_gone_is_made_again() -> None:
             await settle()
             poll = asyncio.ensure_future(extensions[0].next())
             await settle()
-            await made.invoke(invocation(of=LAYERED))
+            await event(made, invocation(of=LAYERED))
             assert (await poll)["requestId"] == "r-1"
 
     run(main)
@@ -546,7 +547,7 @@ def test_after_a_failed_event_they_learn_why_they_end(what: str, reason: str) ->
         script: Script = fails
         async with environment(script, echo, of=of, settings=QUICK) as (made, sandbox):
             extensions, polls = await started(made, sandbox, "one")
-            running = asyncio.ensure_future(made.invoke(invocation(of=of)))
+            running = asyncio.ensure_future(event(made, invocation(of=of)))
             assert (await polls[0])["eventType"] == "INVOKE"
             assert (await extensions[0].next())["shutdownReason"] == reason
             assert (await running).function_error == "Unhandled"

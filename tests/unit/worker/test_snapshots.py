@@ -31,7 +31,7 @@ from paddock.worker.snapshots import (
     not_taken,
 )
 from tests.unit.worker.test_worker import Yard, played
-from tests.unit.worker.world import SETTINGS, FakeSandbox, Runtime, echo, invocation, until, version
+from tests.unit.worker.world import SETTINGS, FakeSandbox, Runtime, echo, event, invocation, until, version
 from tests.unit.worker.world import environment as plain_environment
 
 KEY = ("000000000000", "us-east-1", "fn", "1", "build-1")
@@ -270,7 +270,7 @@ def told(script: Callable[[FakeSandbox, Runtime], Awaitable[None]], *, is_new: b
             finally:
                 os.close(file)
             if not is_new:
-                result = await made.invoke(invocation("r", SNAPPED, payload=b"7"))
+                result = await event(made, invocation("r", SNAPPED, payload=b"7"))
                 assert result.payload == b"7"
                 assert result.init_ms is None
             return made, None

@@ -22,6 +22,7 @@ from tests.unit.worker.world import (
     KeepingSink,
     echo,
     environment,
+    event,
     invocation,
     settle,
     until,
@@ -342,7 +343,7 @@ def test_from_the_start_to_the_report() -> None:
             await starting
             late = await subscribe(one)
             assert problem(late) == (403, "Telemetry.NotSupported")
-            await made.invoke(invocation(of=LAYERED))
+            await event(made, invocation(of=LAYERED))
             await poll
             await until(lambda: any(each["type"] == "platform.runtimeDone" for each in listener.records))
             assert not any(each["type"] == "platform.report" for each in listener.records)

@@ -27,6 +27,7 @@ from tests.unit.worker.world import (
     Runtime,
     Script,
     echo,
+    event,
     invocation,
     open_descriptors,
     serve_nothing,
@@ -118,7 +119,7 @@ class Yard:
 
     async def run(self, request_id: str = "r", of: FunctionVersion | None = None, payload: bytes = b"1") -> bytes:
         self.clock.seconds += 0.001
-        return (await self.worker.run(invocation(request_id, of, payload=payload))).payload
+        return (await event(self.worker, invocation(request_id, of, payload=payload))).payload
 
     async def count(self, **expected: int) -> None:
         await until(lambda: self.worker.counts().items() >= expected.items())
@@ -351,7 +352,7 @@ def test_an_environment_that_vanishes_while_idle() -> None:
 def test_an_environment_that_vanishes_with_an_event_inside() -> None:
     async def act(yard: Yard) -> None:
         yard.sandboxes.scripts = (gated(asyncio.Event()),)
-        running = asyncio.ensure_future(yard.worker.run(invocation()))
+        running = asyncio.ensure_future(event(yard.worker, invocation()))
         await until(lambda: yard.sandboxes.made)
         await settle()
         yard.sandboxes.made[0].die()
@@ -361,8 +362,8 @@ def test_an_environment_that_vanishes_with_an_event_inside() -> None:
     played(act)
 
 
-@pytest.mark.parametrize("when", ["cell", "init", "event"])
-def test_a_run_that_is_cancelled_leaves_nothing_behind(when: str) -> None:
+@pytest.mark.parametrize("when", ["cell", "init"])
+def test_a_start_that_is_cancelled_leaves_nothing_behind(when: str) -> None:
     async def act(yard: Yard) -> None:
         async def never_boots(sandbox: FakeSandbox, runtime: Runtime) -> None:
             await runtime.assigned()
@@ -373,7 +374,8 @@ def test_a_run_that_is_cancelled_leaves_nothing_behind(when: str) -> None:
         running = asyncio.ensure_future(yard.run())
         for _ in range(5):
             await settle()
-        running.cancel()
+        for start in list(yard.worker._beginning):
+            start.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
         await until(lambda: not +yard.code.held)
@@ -531,7 +533,7 @@ def test_stopping_ends_the_busy_the_idle_the_starting_and_the_cells() -> None:
         yard.worker._cells["python3.12"].clear()  # so that the next ones wait at the gate
         for cell in yard.sandboxes.made[1:]:
             cell.die()
-        busy = asyncio.ensure_future(yard.worker.run(invocation(of=version("busy"))))
+        busy = asyncio.ensure_future(event(yard.worker, invocation(of=version("busy"))))
         await yard.count(environments=2)
         await settle()
         yard.sandboxes.hold = asyncio.Event()

@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from paddock.interfaces import SandboxFailed
+from paddock.interfaces import ResponseSink, SandboxFailed
 from paddock.model.extension import Launched
 from paddock.model.function import CodeArtifact, FileSystemUse, FunctionVersion
-from paddock.model.invocation import Invocation
+from paddock.model.invocation import Invocation, InvocationResult
 from paddock.model.log import LogEvent, LogStreamRef
 from paddock.model.session import Credentials
 from paddock.worker.environment import Environment, EnvironmentSettings
@@ -26,6 +26,7 @@ from paddock.worker.runtime_api import HttpPort
 from paddock.worker.runtimes.python.bootstrap import ASSIGN, ERROR, FAILED, HEADER, INVOKE, NEXT, RESPONSE
 from paddock.worker.snapshots import Image
 from paddock.worker.templates import kind_of
+from paddock.worker.worker import Worker
 
 START = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
 DIGEST = "a" * 64
@@ -324,6 +325,24 @@ class FakeSandbox:
             self.die()
         else:
             asyncio.get_running_loop().call_soon(self.die)
+
+
+async def event(
+    made: Environment | Worker, invocation: Invocation, sink: ResponseSink | None = None
+) -> InvocationResult:
+    """One event in an environment, or in whichever one the worker finds; its result."""
+    end: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
+
+    def ended(result: InvocationResult | BaseException) -> None:
+        if end.done():
+            return  # nobody waits for it
+        if isinstance(result, BaseException):
+            end.set_exception(result)
+        else:
+            end.set_result(result)
+
+    made.begin(invocation, ended, sink)
+    return await end
 
 
 async def serve_nothing(port: HttpPort, sandbox: Any, version: FunctionVersion) -> Callable[[], None]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from paddock.control.code_signing import CodeSigning
@@ -565,7 +566,9 @@ def test_invoke_without_anything(tmp_path: Path) -> None:
 def test_a_function_error_is_a_result(tmp_path: Path) -> None:
     async def story(client: Client) -> None:
         await client.created()
-        failed = replace(client.world.fleet.result, function_error="Unhandled", payload=b'{"errorMessage": "x"}')
+        failed = msgspec.structs.replace(
+            client.world.fleet.result, function_error="Unhandled", payload=b'{"errorMessage": "x"}'
+        )
         client.world.fleet.result = failed
         answer = await client("Invoke", FunctionName="f")
         assert (answer.status, answer.headers["x-amz-function-error"]) == (200, "Unhandled")
