@@ -75,7 +75,9 @@ class App:
         sources.pollers.start()
         mover = sqs.Mover(queues)
         mover.start()
-        server = await HttpServer.start(front.handle, [start.listener], limits=LIMITS, now=on.clock.now)
+        server = await HttpServer.start(
+            front.handle, [start.listener], limits=LIMITS, now=on.clock.now, is_light=front.is_light
+        )
         return cls(
             server=server,
             ground=on,

@@ -38,7 +38,7 @@ def front(
         _settings(start.config),
         new_id=on.ids.uuid,
         health=lambda: health(start, functions.worker, event_mode),
-        record=_record,
+        record=_record if log.isEnabledFor(logging.DEBUG) else None,
         monotonic=on.clock.monotonic,
         code_downloads=downloads,
         documents=documents,
@@ -89,5 +89,4 @@ def health(start: Start, worker: Worker, event_mode: EventMode) -> dict[str, Any
 
 
 def _record(record: AccessRecord) -> None:
-    if log.isEnabledFor(logging.DEBUG):
-        log.debug("%s", record)
+    log.debug("%s", record)

@@ -106,13 +106,15 @@ class _Served:
     desk: Any
     operations: Mapping[str, Operation]
     self_limited: frozenset[str]
+    light: frozenset[str]
 
 
 class Front:
     """All services behind one port. Hand `handle` to an HttpServer.
 
     new_id: a fresh request id (UUID). health: the JSON document of GET /health. record: takes one AccessRecord per
-    request, at once and without I/O. monotonic: seconds, for durations. now: aware UTC; without it URLs never expire.
+    request, at once and without I/O; None where nobody reads them. monotonic: seconds, for durations.
+    now: aware UTC; without it URLs never expire.
     sessions: whose temporary credentials are; without them nobody's are told apart.
     documents: texts that anybody may GET, by path (the certificate of SNS's signatures).
     site: what pages of other sites may use (pages.py). hooks: who takes POSTs at a path; each checks who calls.
@@ -127,7 +129,7 @@ class Front:
         *,
         new_id: Callable[[], str],
         health: Callable[[], Mapping[str, Any]],
-        record: Callable[[AccessRecord], None],
+        record: Callable[[AccessRecord], None] | None,
         monotonic: Callable[[], float],
         code_downloads: Downloads | None = None,
         documents: Mapping[str, bytes] | None = None,
@@ -157,7 +159,9 @@ class Front:
         for mount in mounts:
             model = load_service(mount.service.name)
             operations = operations_of(model.operation_names, *mount.service.modules)
-            self._served[model.name] = _Served(model, mount.desk, operations, mount.service.self_limited)
+            self._served[model.name] = _Served(
+                model, mount.desk, operations, mount.service.self_limited, mount.service.light
+            )
         self._switchboard = Switchboard([served.model for served in self._served.values()])
         self._heads = Heads(served.model for served in self._served.values())
         self._hosts = VirtualHosts(frozenset(each.model.model.endpoint_prefix for each in self._served.values()))
@@ -170,12 +174,18 @@ class Front:
 
         return handle
 
+    def is_light(self, incoming: IncomingRequest) -> bool:
+        """Whether `handle` will await nothing but futures. For callers of every account."""
+        key = self._heads.key(incoming, "")
+        known = incoming.known = self._heads.get(key) if key is not None else None
+        return known is not None and known.is_light
+
     async def handle(self, incoming: IncomingRequest, account: str = "") -> Response:
         """Answer one request. Raises only ClientGone (and CancelledError): then nobody is there to be answered.
 
         account: the one account the caller may speak for, or "" for the one its access key names.
         """
-        started_s = self._monotonic()
+        started_s = 0.0 if self._record is None else self._monotonic()
         asked = _Asked(self._new_id())
         response: Response | None = None
         try:
@@ -190,13 +200,17 @@ class Front:
             hint = f"An internal error occurred; the server's log has request id {asked.request_id}."
             response = self._refuse(InternalError(hint), incoming, asked)
         finally:
-            self._note(asked, incoming.received_bytes, response, self._monotonic() - started_s)
+            if self._record is not None:
+                self._record(_noted(asked, incoming.received_bytes, response, self._monotonic() - started_s))
         return (
             msgspec.structs.replace(response, headers=(*response.headers, *asked.shared)) if asked.shared else response
         )
 
     async def _answer(self, incoming: IncomingRequest, asked: _Asked, account: str) -> Response:
         """The steps, in order. Whatever goes wrong is raised."""
+        known = incoming.known
+        if known is not None:
+            return await self._answer_known(known, incoming, asked)
         key = self._heads.key(incoming, account)
         known = self._heads.get(key) if key is not None else None
         if known is not None:
@@ -254,6 +268,7 @@ class Front:
             operation=asked.operation,
             work=work,
             is_self_limited=asked.operation in served.self_limited,
+            is_light=asked.operation in served.light,
             caller=caller,
             params={name: value for name, value in params.items() if name != payload},
             payload=payload,
@@ -378,22 +393,21 @@ class Front:
         asked.error_code = error.code
         return error_response(error, asked.service, asked.operation or None, incoming.headers, asked.request_id)
 
-    def _note(self, asked: _Asked, bytes_in: int, response: Response | None, duration_s: float) -> None:
-        bytes_out: int | None = 0
-        if response is not None:
-            bytes_out = len(response.body) if isinstance(response.body, bytes) else None
-        self._record(
-            AccessRecord(
-                asked.request_id,
-                asked.service_name,
-                asked.operation,
-                0 if response is None else response.status,
-                asked.error_code,
-                bytes_in,
-                bytes_out,
-                duration_s,
-            )
-        )
+
+def _noted(asked: _Asked, bytes_in: int, response: Response | None, duration_s: float) -> AccessRecord:
+    bytes_out: int | None = 0
+    if response is not None:
+        bytes_out = len(response.body) if isinstance(response.body, bytes) else None
+    return AccessRecord(
+        asked.request_id,
+        asked.service_name,
+        asked.operation,
+        0 if response is None else response.status,
+        asked.error_code,
+        bytes_in,
+        bytes_out,
+        duration_s,
+    )
 
 
 def _too_large(error: BodyTooLarge, operation: str) -> RequestEntityTooLarge:

@@ -38,6 +38,7 @@ Key = tuple[str, ...]
 class Known:
     """params: without the payload. payload: the member that is the raw body, "" when the body means nothing.
 
+    is_light: see services.service.
     is_document: the body is a document with all members, which has to be parsed and checked each time.
     """
 
@@ -50,6 +51,7 @@ class Known:
     params: Mapping[str, Any]
     payload: str
     is_document: bool = False
+    is_light: bool = False
 
 
 class Heads:

@@ -59,6 +59,8 @@ Operation = Callable[[Any, Call], Awaitable[Params | Reply | None]]
 class Service:
     """name: botocore's service name. modules: where its operations stand. not_yet: the rest of the model.
 
+    light: operations that, called again with a head that was recognised, await nothing but futures and so need no task.
+
     self_limited: operations that bound their own time (an Invoke by its function's timeout); the front sets no
     further limit on these.
     """
@@ -67,6 +69,7 @@ class Service:
     modules: tuple[ModuleType, ...]
     not_yet: frozenset[str]
     self_limited: frozenset[str] = frozenset()
+    light: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """An HTTP/1.1 server: one asyncio.Protocol over httptools, for the front and for the Runtime API.
 
 How it works. The parser turns bytes into IncomingRequests, which queue per connection and are answered one after
-the other, each in a task of its own; the next one of a pipeline starts when the answer before it is written. Whatever
-a connection waits for has one deadline (an attribute, set on each change of state); a single coarse timer of the
-server compares them all, so that no request pays for a timer.
+the other, each in a task of its own (or an errand, which is less); the next one of a pipeline starts when the answer
+before it is written. Whatever a connection waits for has one deadline (an attribute, set on each change of state); a
+single coarse timer of the server compares them all, so that no request pays for a timer.
 
 Worked example: a client sends `POST / ... Content-Length: 100000` slowly. Its head must be whole within
 head_timeout_s. The handler starts as soon as it is and reads; the connection now must bring body bytes at least
@@ -50,10 +50,16 @@ TICK_S_MIN, TICK_S_MAX = 0.01, 1.0
 class HttpServer:
     """A running server. `await HttpServer.start(...)` makes one, `await close(drain_s)` ends it."""
 
-    def __init__(self, handler: Handler, limits: HttpLimits, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        limits: HttpLimits,
+        now: Callable[[], datetime],
+        is_light: Callable[[IncomingRequest], bool] = lambda request: False,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._now = now
-        self._shared = Shared(handler, limits, self._common_lines)
+        self._shared = Shared(handler, limits, self._common_lines, is_light)
         self._shared.first_connected = self._start_ticking
         self._servers: list[asyncio.Server] = []
         self._ticker: asyncio.TimerHandle | None = None
@@ -71,12 +77,14 @@ class HttpServer:
         limits: HttpLimits,
         now: Callable[[], datetime],
         tls: ssl.SSLContext | None = None,
+        is_light: Callable[[IncomingRequest], bool] = lambda request: False,
     ) -> HttpServer:
         """Serve on stream sockets that are bound already (TCP or unix); the server owns them from here on.
 
-        now: aware UTC time for the Date header. Each request is answered by `handler`, in a task of its own.
+        now: aware UTC time for the Date header. Each request is answered by `handler`, in a task of its own, but for
+        those which is_light: whole ones, whose answering awaits nothing but futures (errand.py).
         """
-        server = cls(handler, limits, now)
+        server = cls(handler, limits, now, is_light)
         loop = server._loop
         for sock in socks:
             make = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
@@ -103,7 +111,7 @@ class HttpServer:
         except TimeoutError:
             left = shared.connections | shared.busy
             log.info("closing cuts off %d connections", len(left))
-            tasks = [connection.task for connection in left if connection.task is not None]
+            tasks = [connection.task for connection in left if isinstance(connection.task, asyncio.Task)]
             for connection in left:
                 connection.cut()
             await asyncio.gather(*tasks, return_exceptions=True)

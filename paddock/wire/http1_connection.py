@@ -7,14 +7,16 @@ import logging
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, cast
+from contextlib import aclosing
+from typing import cast
 
 import httptools
 
-from paddock.wire.http1_head import Head, Refused
+from paddock.wire.errand import Errand
+from paddock.wire.http1_head import Head, Refused, head_again
 from paddock.wire.http1_limits import HttpLimits
 from paddock.wire.http1_request import AnswerCut, BodyTooLarge, ClientGone, IncomingRequest
-from paddock.wire.http1_response import framing, head, plain_error
+from paddock.wire.http1_response import dispose, framed, framing, head, plain_error
 from paddock.wire.messages import Response
 
 Handler = Callable[[IncomingRequest], Awaitable[Response]]
@@ -35,8 +37,15 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Shared:
     """What the connections of one server have in common."""
 
-    def __init__(self, handler: Handler, limits: HttpLimits, common_lines: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        limits: HttpLimits,
+        common_lines: Callable[[], str],
+        is_light: Callable[[IncomingRequest], bool],
+    ) -> None:
         self.handler = handler
+        self.is_light = is_light
         self.limits = limits
         self.common_lines = common_lines
         self.closing = False
@@ -56,9 +65,10 @@ class Http1Protocol(asyncio.Protocol):
 
     def __init__(self, shared: Shared) -> None:
         self.deadline = math.inf
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | Errand | None = None
         self._shared = shared
         self._limits = shared.limits
+        self._headers_max = shared.limits.headers_max
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._parser = httptools.HttpRequestParser(self)
@@ -73,6 +83,7 @@ class Http1Protocol(asyncio.Protocol):
         # Requests parsed and waiting; the one being answered; the last word once all are answered.
         self._queue: deque[IncomingRequest] = deque()
         self._running: IncomingRequest | None = None
+        self._fresh: IncomingRequest | None = None
         self._farewell: tuple[int, str] | None = None
         # The state of the two directions.
         self._unfed = b""
@@ -198,8 +209,11 @@ class Http1Protocol(asyncio.Protocol):
             self._head.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head is not None:
-            self._head.add(name, value)
+        head = self._head
+        if head is not None:
+            if len(head.raw) >= self._headers_max:
+                raise Refused(431, "too many header fields")
+            head.raw.append((name, value))
         elif self._incoming is not None and not self._skip_head:
             if self._trailers is None:
                 self._trailers = Head(self._limits)
@@ -225,7 +239,8 @@ class Http1Protocol(asyncio.Protocol):
         if self._eof:
             request.lose_client()
         if self._running is None:
-            self._start(request)
+            self._run(request)
+            self._fresh = request  # it is answered once all of this packet is parsed: its body may be in it
         else:
             self._queue.append(request)
 
@@ -244,7 +259,7 @@ class Http1Protocol(asyncio.Protocol):
 
     def _complete(self, request: IncomingRequest) -> None:
         if self._trailers is not None:
-            request.trailers = tuple(self._trailers.headers())
+            request.trailers = tuple(self._trailers.headers({}))
         request.finish()
         self._incoming = None
         if not request.keep_alive:
@@ -252,6 +267,12 @@ class Http1Protocol(asyncio.Protocol):
         self._set_deadline()
 
     def _feed(self, data: bytes) -> None:
+        self._take(data)
+        fresh, self._fresh = self._fresh, None
+        if fresh is not None:
+            self._launch(fresh)
+
+    def _take(self, data: bytes) -> None:
         """Parse, slice by slice, until the data is used up or the pipeline or the body's buffer is full."""
         before, head_before = self._incoming, self._head
         at = 0
@@ -322,12 +343,9 @@ class Http1Protocol(asyncio.Protocol):
         request = self._incoming
         if request is None:
             return b""
-        length = request.content_length
-        framing_line = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-        connection = "" if request.keep_alive else "Connection: close\r\n"
         self._parser = httptools.HttpRequestParser(self)
         self._skip_head = True
-        self._parser.feed_data(f"POST / HTTP/1.1\r\n{connection}{framing_line}\r\n\r\n".encode())
+        self._parser.feed_data(head_again(request))
         return b"" if self._input_over else rest
 
     def _is_full(self) -> bool:
@@ -351,11 +369,18 @@ class Http1Protocol(asyncio.Protocol):
 
     # -- out
 
-    def _start(self, request: IncomingRequest) -> None:
+    def _run(self, request: IncomingRequest) -> None:
         self._running = request
         self._head_sent = False
         self._shared.busy.add(self)
-        self.task = self._loop.create_task(self._serve(request))
+
+    def _launch(self, request: IncomingRequest) -> None:
+        if request.complete and self._shared.is_light(request):
+            errand = Errand(self._serve(request))
+            if not errand.is_over and self._running is request:
+                self.task = errand
+        else:
+            self.task = self._loop.create_task(self._serve(request))
 
     async def _serve(self, request: IncomingRequest) -> None:
         """Answer one request. The one place of the server where a handler's failures end."""
@@ -384,9 +409,9 @@ class Http1Protocol(asyncio.Protocol):
         body = response.body
         if self._lost or self._closing:
             if not isinstance(body, bytes):
-                await _dispose(body)
+                await dispose(body)
             return False
-        keep = request.keep_alive and not self._shared.closing and self._can_drain(request)
+        keep = request.keep_alive and not self._shared.closing and request.can_drain(self._limits.drain_bytes_max)
         bodyless = request.method == "HEAD" or response.status in (204, 304)
         lines, chunked, length = framing(request, response)
         keep = keep and (bodyless or chunked or length is not None)
@@ -403,7 +428,7 @@ class Http1Protocol(asyncio.Protocol):
                 await self._send_large(block, body)
         elif bodyless:
             self._write(block)
-            await _dispose(body)
+            await dispose(body)
         else:
             self._write(block)
             await self._send_stream(body, chunked, length)
@@ -421,23 +446,11 @@ class Http1Protocol(asyncio.Protocol):
             self._write(view[at : at + ONE_WRITE_BYTES])
 
     async def _send_stream(self, body: AsyncIterator[bytes], chunked: bool, length: int | None) -> None:
-        sent = 0
-        try:
-            async for piece in body:
-                if not piece:
-                    continue
-                sent += len(piece)
-                if length is not None and sent > length:
-                    raise ValueError(f"a response of {length} bytes went on after them")
-                self._writelines([b"%x\r\n" % len(piece), piece, b"\r\n"] if chunked else [piece])
+        async with aclosing(framed(body, chunked, length)) as written:
+            async for pieces in written:
+                self._writelines(pieces)
                 if self._write_paused:
                     await self._flush()
-        finally:
-            await _dispose(body)
-        if length is not None and sent != length:
-            raise ValueError(f"a response of {length} bytes ended after {sent}")
-        if chunked:
-            self._write(b"0\r\n\r\n")
 
     def _send_error(self, request: IncomingRequest, status: int, message: str) -> None:
         """An answer of the server's own; after the head of another there is only one way left to say it."""
@@ -487,7 +500,9 @@ class Http1Protocol(asyncio.Protocol):
             request.discard()
             self._drain_until = request.received_bytes + self._limits.drain_bytes_max
         if self._queue:
-            self._start(self._queue.popleft())
+            following = self._queue.popleft()
+            self._run(following)
+            self.task = self._loop.create_task(self._serve(following))
         elif self._farewell is not None:
             self._say_farewell(*self._farewell)
         if self._reading_paused:
@@ -497,16 +512,6 @@ class Http1Protocol(asyncio.Protocol):
                 self._close()
             else:
                 self._set_deadline()
-
-    def _can_drain(self, request: IncomingRequest) -> bool:
-        if request.complete:
-            return True
-        if request.continue_pending:
-            # Nobody can tell whether the client will send the body it asked about.
-            return False
-        # Nor how much of a chunked one is still to come: as much as there was, perhaps.
-        size, came = request.content_length, request.received_bytes
-        return (came if size is None else size - came) <= self._limits.drain_bytes_max
 
     def _refuse(self, status: int, message: str) -> None:
         """What comes in is not to be used any more: answer what was asked before, then this, then close."""
@@ -588,10 +593,3 @@ class Http1Protocol(asyncio.Protocol):
             return
         full = self._loop.time() + idle_s
         self.deadline = full if rate is None else min(full, self.deadline + size / rate)
-
-
-async def _dispose(body: AsyncIterator[bytes]) -> None:
-    """Let a generator that will not be read to its end clean up."""
-    aclose: Any = getattr(body, "aclose", None)
-    if aclose is not None:
-        await aclose()

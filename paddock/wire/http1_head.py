@@ -46,27 +46,27 @@ class Head:
             raise Refused(431, "too many header fields")
         self.raw.append((name, value))
 
-    def headers(self) -> Headers:
-        """All fields, within their limits. Raises Refused."""
+    def headers(self, single: dict[str, str]) -> Headers:
+        """All fields, within their limits; into `single` go those that may come only once. Raises Refused."""
         size = len(self.target)
         fields: list[tuple[str, str]] = []
         for name, value in self.raw:
             size += len(name) + len(value) + 4
             known = _lower(name) if len(name) <= _NAME_BYTES_REMEMBERED else name.decode("latin-1").lower()
-            fields.append((known, value.decode("latin-1")))
+            text = value.decode("latin-1")
+            fields.append((known, text))
+            if known in _SINGLE:
+                if known in single:
+                    raise Refused(400, "a header field that must be single came twice")
+                single[known] = text.strip()
         if size > self._limits.head_bytes_max:
             raise Refused(431, "the request head is too large")
         return Headers.of_lower(fields)
 
     def request(self, method: str, version: str, keep_alive: bool, peer: str, source: BodySource) -> IncomingRequest:
         """The request that this head describes. Raises Refused."""
-        headers = self.headers()
         single: dict[str, str] = {}
-        for name, value in headers:
-            if name in _SINGLE:
-                if name in single:
-                    raise Refused(400, "a header field that must be single came twice")
-                single[name] = value.strip()
+        headers = self.headers(single)
         if version not in ("1.1", "1.0"):
             raise Refused(505, "this server speaks HTTP/1.1")
         if version == "1.1" and "host" not in single:
@@ -108,3 +108,11 @@ class Head:
             target = slash + tail or "/"
         path, _, query = target.partition("?")
         return path, query
+
+
+def head_again(request: IncomingRequest) -> bytes:
+    """A head that tells a fresh parser how the rest of the request is framed."""
+    length = request.content_length
+    framing_line = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+    connection = "" if request.keep_alive else "Connection: close\r\n"
+    return f"POST / HTTP/1.1\r\n{connection}{framing_line}\r\n\r\n".encode()

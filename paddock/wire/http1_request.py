@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from paddock.wire.messages import Headers, Request
 
@@ -47,31 +47,20 @@ class IncomingRequest:
     peer: "address:port" of the client, or "" on a unix socket. http_version: "1.1" or "1.0".
     content_length: bytes as declared; None when the body is chunked. A request without a body has 0.
     trailers: fields after a chunked body, filled once the body has been read.
+    known: what whoever answers has found out about it ahead; the server does not look at it.
     """
 
-    __slots__ = (
-        "_body_bytes_max",
-        "_chunks",
-        "_error",
-        "_gone",
-        "_gone_event",
-        "_source",
-        "_waiter",
-        "buffered_bytes",
-        "complete",
-        "content_length",
-        "continue_pending",
-        "discarding",
-        "headers",
-        "http_version",
-        "keep_alive",
-        "method",
-        "path",
-        "peer",
-        "query",
-        "received_bytes",
-        "trailers",
-    )
+    # What most requests never change stands here once, and not in each of them.
+    known: Any = None
+    trailers: tuple[tuple[str, str], ...] = ()
+    complete = False
+    received_bytes = 0
+    buffered_bytes = 0
+    discarding = False
+    _error: ClientGone | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _gone = False
+    _gone_event: asyncio.Event | None = None
 
     def __init__(
         self,
@@ -95,20 +84,11 @@ class IncomingRequest:
         self.peer = peer
         self.http_version = http_version
         self.content_length = content_length
-        self.trailers: tuple[tuple[str, str], ...] = ()
         self.keep_alive = keep_alive
         self.continue_pending = continue_pending
-        self.complete = False
-        self.received_bytes = 0
-        self.buffered_bytes = 0
-        self.discarding = False
         self._source = source
         self._body_bytes_max = body_bytes_max
         self._chunks: deque[bytes] = deque()
-        self._error: ClientGone | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._gone = False
-        self._gone_event: asyncio.Event | None = None
 
     @classmethod
     def of(cls, request: Request, peer: str = "") -> IncomingRequest:
@@ -188,18 +168,31 @@ class IncomingRequest:
             return
         self._chunks.append(data)
         self.buffered_bytes += len(data)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def finish(self) -> None:
         """The body is whole."""
         self.complete = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def fail(self, error: ClientGone) -> None:
         """The rest of the body will never come."""
         if not self.complete and self._error is None:
             self._error = error
             self._wake()
+
+    def can_drain(self, bytes_max: int) -> bool:
+        """Whether what is still to come of the body is so little, as far as one can tell."""
+        if self.complete:
+            return True
+        if self.continue_pending:
+            # Nobody can tell whether the client will send the body it asked about.
+            return False
+        # Nor how much of a chunked one is still to come: as much as there was, perhaps.
+        size, came = self.content_length, self.received_bytes
+        return (came if size is None else size - came) <= bytes_max
 
     def discard(self) -> None:
         """The answer is on its way: whatever of the body is still to come is thrown away."""

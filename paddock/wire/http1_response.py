@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Any
 
 from paddock.wire.http1_request import IncomingRequest
 from paddock.wire.messages import Response
+
+Piece = bytes | memoryview
 
 STATUS_LINES: Mapping[int, str] = {int(s): f"HTTP/1.1 {int(s)} {s.phrase}\r\n" for s in HTTPStatus}
 
@@ -67,3 +70,29 @@ def plain_error(status: int, message: str, common: str, *, with_body: bool = Tru
     lines = f"Content-Length: {len(body)}\r\nConnection: close\r\n"
     answer = head(status, (("Content-Type", "application/json"),), lines, common)
     return answer + body if with_body else answer
+
+
+async def framed(body: AsyncIterator[bytes], chunked: bool, length: int | None) -> AsyncGenerator[list[Piece], None]:
+    """A streamed body as it is written, piece by piece. Raises ValueError where it is not of the declared length."""
+    sent = 0
+    try:
+        async for piece in body:
+            if not piece:
+                continue
+            sent += len(piece)
+            if length is not None and sent > length:
+                raise ValueError(f"a response of {length} bytes went on after them")
+            yield [b"%x\r\n" % len(piece), piece, b"\r\n"] if chunked else [piece]
+    finally:
+        await dispose(body)
+    if length is not None and sent != length:
+        raise ValueError(f"a response of {length} bytes ended after {sent}")
+    if chunked:
+        yield [b"0\r\n\r\n"]
+
+
+async def dispose(body: AsyncIterator[bytes]) -> None:
+    """Let a generator that will not be read to its end clean up."""
+    aclose: Any = getattr(body, "aclose", None)
+    if aclose is not None:
+        await aclose()

@@ -56,10 +56,9 @@ def serialize(plan: Plan, output: Mapping[str, Any], request_id: str, headers: t
         body = json_body.dump(_document(places.body, output))
     if status == 204:
         body = b""
-    for name, _ in fields:
-        if name == "Content-Type" or name.lower() == "content-type":
-            break
-    else:
+    if not any(name == "Content-Type" for name, _ in headers) and not any(
+        name.lower() == "content-type" for name, _ in fields
+    ):
         fields.append(("Content-Type", JSON))
     return Response(status=status, headers=tuple(fields), body=body)
 

@@ -47,6 +47,7 @@ SERVICE = Service(
     ),
     not_yet=NOT_YET,
     self_limited=frozenset({"Invoke", "InvokeWithResponseStream"}),
+    light=frozenset({"Invoke"}),
 )
 
 __all__ = ["SERVICE", "Desk", "image_tools"]
