@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 
-class LogEvent(NamedTuple):
+
+class LogEvent(msgspec.Struct, frozen=True, gc=False):
     """timestamp_ms: epoch milliseconds when the line was written. message: text, with its own newline kept."""
 
     timestamp_ms: int

@@ -236,13 +236,18 @@ def stream_name_of(tx: Tx, stream_id: int) -> str:
 
 def add_events(tx: Tx, group_id: int, stream_id: int, events: Sequence[LogEvent], now_ms: int) -> int:
     """Append; the bytes they count as. `events` is not empty."""
-    messages = [storable(event.message) for event in events]
+    messages = [event.message for event in events]
     times = [event.timestamp_ms for event in events]
-    total = sum(map(size_of, messages))
+    together = "".join(messages)
+    if together.isascii():
+        total = len(together) + EVENT_OVERHEAD_BYTES * len(messages)
+    else:
+        messages = [storable(message) for message in messages]
+        total = sum(map(size_of, messages))
     first_ms, last_ms = min(times), max(times)
     # SQLite's JSON ends a text at a NUL, and the digits are counted.
     in_digits = 0 <= first_ms <= last_ms < _TIME_MS_END
-    if in_digits and not any("\0" in message for message in messages):
+    if in_digits and "\0" not in together:
         texts = [f"{at_ms:015d}{message}" for at_ms, message in zip(times, messages, strict=True)]
         tx.run(
             "log_events_add", group_id=group_id, stream_id=stream_id, ingestion_ms=now_ms,

@@ -111,6 +111,7 @@ class LogBook:
         self._unwritten: _Batch | None = None
         self._writing = asyncio.Lock()
         self._something = asyncio.Event()
+        self._is_told = False  # the same, for less
         self._enough = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._flushing: set[asyncio.Task[bool]] = set()
@@ -139,16 +140,19 @@ class LogBook:
         waiting = self._waiting.get(stream)
         if waiting is None:
             waiting = self._waiting[stream] = _Waiting()
-        size = 0
+        size = log_store.EVENT_OVERHEAD_BYTES * len(events)
         for event in events:
-            size += log_store.size_of(event.message)
+            message = event.message
+            size += len(message) if message.isascii() else len(message.encode("utf-8", "replace"))
         waiting.events.extend(events)
         waiting.size_bytes += size
         self._events += len(events)
         self._bytes += size
         if self._events > self._limits.buffer_events_max or self._bytes > self._limits.buffer_bytes_max:
             self._make_room()
-        self._something.set()
+        if not self._is_told:
+            self._is_told = True
+            self._something.set()
         if self._events >= self._limits.batch_events_max or self._bytes >= self._limits.batch_bytes_max:
             self._enough.set()
 
@@ -224,12 +228,14 @@ class LogBook:
             if not self._enough.is_set():
                 await self._interval()
             self._something.clear()
+            self._is_told = False
             self._enough.clear()
             if await self.flush():
                 delay_s = self._limits.retry_delay_s
             else:
                 await self._clock.sleep(delay_s)
                 delay_s = min(delay_s * 2, self._limits.retry_delay_s_max)
+                self._is_told = True
                 self._something.set()
 
     async def _interval(self) -> None:
@@ -267,6 +273,11 @@ class LogBook:
         for stream in list(self._leaving):
             waiting = self._leaving[stream]
             share = _Share(stream, [], 0, 0, waiting.dropped_events, waiting.dropped_bytes)
+            fits = batch.own_bytes + waiting.size_bytes <= limits.batch_bytes_max
+            if fits and batch.own_events + len(waiting.events) <= limits.batch_events_max:
+                share.events, share.own_bytes = list(waiting.events), waiting.size_bytes
+                share.own_events = len(share.events)
+                waiting.events.clear()
             while waiting.events and batch.own_events + share.own_events < limits.batch_events_max:
                 size = log_store.size_of(waiting.events[0].message)
                 taken_bytes = batch.own_bytes + share.own_bytes

@@ -98,12 +98,14 @@ class Environment:
         serve: Callable[[HttpPort, Sandbox, FunctionVersion], Awaitable[Callable[[], None]]],
     ) -> None:
         self.version = version
+        self.key = version.environment_key
         self.number = number
         self.state = EnvironmentState.STARTING
         self.idle_since = 0.0
         self.was_started_ahead = False
         self.memory_used_bytes = 0
         self._measured_at = -1.0
+        self._memory_used = 1  # megabytes
         self.on_terminated: Callable[[Environment], None] | None = None
         self.on_free: Callable[[Environment], None] | None = None
         self._sandbox = sandbox
@@ -504,13 +506,14 @@ class Environment:
     def measure_memory(self) -> None:
         """Bring memory_used_bytes up to date, as events do at their end."""
         self.memory_used_bytes = self._sandbox.memory_peak_bytes()
+        self._memory_used = min(self.version.memory_mb, max(1, math.ceil(self.memory_used_bytes / (1 << 20))))
         self._measured_at = self._clock.monotonic()
 
     def _memory_used_mb(self, duration_ms: float) -> int:
         """A short event so soon after the last measurement can hardly have changed it: asking costs a system call."""
         if duration_ms > SHORT_EVENT_MS or self._clock.monotonic() - self._measured_at > MEASURED_RECENTLY_S:
             self.measure_memory()
-        return min(self.version.memory_mb, max(1, math.ceil(self.memory_used_bytes / (1 << 20))))
+        return self._memory_used
 
     # -- what the runtime tells (frames.RuntimeEvents) -------------------------------------------------------------
 

@@ -183,7 +183,7 @@ class Extensions:
     @property
     def are_busy(self) -> bool:
         """Whether one of them has not asked for its next event since the last one came."""
-        return any(one.owes_next for one in self._all.values())
+        return bool(self._all) and any(one.owes_next for one in self._all.values())
 
     async def done(self) -> Failure | None:
         """None once nobody is busy."""

@@ -231,7 +231,7 @@ class Journal:
     def begin(self, request_id: str, invoked_arn: str, want_tail: bool) -> None:
         self._tail = Tail() if want_tail else None
         version = self._version.version
-        if self.wants_records:
+        if self._json or self._is_heard:
             self._record(invocation_log.platform_start(self._clock.now(), request_id, invoked_arn, version))
         if not self._json:
             self._text(invocation_log.start(request_id, version))
@@ -252,12 +252,11 @@ class Journal:
         """END and REPORT, after everything the function wrote. The tail, when one was wanted."""
         self._drain()
         self._flush_partial()
-        now = self._clock.now()
-        if self.wants_records:
-            self._record(invocation_log.platform_report(now, request_id, measured))
+        if self._json or self._is_heard:
+            self._record(invocation_log.platform_report(self._clock.now(), request_id, measured))
         if not self._json:
             if failure is not None and failure.kind == "timeout":
-                self._text(invocation_log.timed_out(now, request_id, float(self._version.timeout_s)))
+                self._text(invocation_log.timed_out(self._clock.now(), request_id, float(self._version.timeout_s)))
             elif failure is not None and failure.kind in ("exit", "extension"):
                 self._say_exit(request_id, failure)
             self._text(invocation_log.end(request_id), invocation_log.report(request_id, measured))

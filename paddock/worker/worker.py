@@ -319,7 +319,7 @@ class Worker:
         return [
             Idle(
                 number=environment.number,
-                key=environment.version.environment_key,
+                key=environment.key,
                 since=environment.idle_since,
                 memory_bytes=environment.memory_used_bytes,
                 was_started_ahead=environment.was_started_ahead,
@@ -442,7 +442,7 @@ class Worker:
         self.held.forget(number)
         if environment.version.provisioned_for and not self._stopping:
             self._provisioning.lost(number, environment.version)
-        key = environment.version.environment_key
+        key = environment.key
         numbers = self._idle.get(key, [])
         if number in numbers:
             numbers.remove(number)
@@ -598,7 +598,7 @@ class Worker:
 
     def _end_idle(self, number: int) -> None:
         environment = self._environments[number]
-        self._idle[environment.version.environment_key].remove(number)
+        self._idle[environment.key].remove(number)
         environment.shut_down()
 
     def _background(self, work: Awaitable[None]) -> None:

@@ -22,13 +22,16 @@ from paddock.services.service import Call, Params, Reply
 _HONOURED = frozenset(
     {"FunctionName", "Qualifier", "InvocationType", "LogType", "ClientContext", "Payload", "TenantId"}
 )
+_KINDS = {kind.value: kind for kind in InvocationType}
+_ALWAYS = (("Content-Type", "application/json"), ("x-amzn-Remapped-Content-Length", "0"))
 _NOT_JSON = "Could not parse request body into json: Could not parse payload into json: "
 
 
 async def invoke(desk: Desk, call: Call) -> Reply:
     params = call.params
-    refuse_others(params, _HONOURED)
-    kind = InvocationType(params.get("InvocationType", InvocationType.REQUEST_RESPONSE.value))
+    if not params.keys() <= _HONOURED:
+        refuse_others(params, _HONOURED)
+    kind = _KINDS[params.get("InvocationType", "RequestResponse")]
     ref = ref_of(call)
     version = for_tenant(desk.catalogue.resolve(ref), params.get("TenantId", ""))
     keys.check(desk, version.kms_key_arn, call.caller)
@@ -93,12 +96,7 @@ def _answer(result: InvocationResult, version: FunctionVersion, trace_id: str, t
         output["FunctionError"] = result.function_error
     if tail:
         output["LogResult"] = base64.b64encode(result.log_tail).decode()
-    headers = (
-        ("X-Amzn-Trace-Id", trace_id),
-        ("Content-Type", "application/json"),
-        ("x-amzn-Remapped-Content-Length", "0"),
-    )
-    return Reply(output, headers)
+    return Reply(output, (("X-Amzn-Trace-Id", trace_id), *_ALWAYS))
 
 
 def checked_payload(payload: bytes, kind: InvocationType, quotas: Quotas) -> bytes:
