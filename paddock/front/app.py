@@ -176,8 +176,7 @@ class Front:
 
     def is_light(self, incoming: IncomingRequest) -> bool:
         """Whether `handle` will await nothing but futures. For callers of every account."""
-        key = self._heads.key(incoming, "")
-        known = incoming.known = self._heads.get(key) if key is not None else None
+        known = incoming.known = self._heads.get(self._heads.key(incoming, ""))
         return known is not None and known.is_light
 
     async def handle(self, incoming: IncomingRequest, account: str = "") -> Response:
@@ -208,11 +207,8 @@ class Front:
 
     async def _answer(self, incoming: IncomingRequest, asked: _Asked, account: str) -> Response:
         """The steps, in order. Whatever goes wrong is raised."""
-        known = incoming.known
-        if known is not None:
-            return await self._answer_known(known, incoming, asked)
-        key = self._heads.key(incoming, account)
-        known = self._heads.get(key) if key is not None else None
+        key = None if incoming.known else self._heads.key(incoming, account)
+        known = incoming.known or self._heads.get(key)
         if known is not None:
             return await self._answer_known(known, incoming, asked)
         url_host = self._urls.host_of(incoming) if self._urls is not None else None

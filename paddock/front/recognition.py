@@ -79,8 +79,8 @@ class Heads:
         parts.append(credential)
         return tuple(parts)
 
-    def get(self, key: Key) -> Known | None:
-        return self._known.get(key)
+    def get(self, key: Key | None) -> Known | None:
+        return self._known.get(key) if key is not None else None
 
     def keep(self, key: Key, known: Known) -> None:
         if sum(map(len, key)) > HEAD_CHARS_MAX:

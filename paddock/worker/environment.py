@@ -83,6 +83,12 @@ class Environment:
     than the event's result.
     """
 
+    idle_since = 0.0
+    was_started_ahead = False
+    memory_used_bytes = 0
+    _measured_at = -1.0
+    _memory_used = 1  # megabytes
+
     def __init__(
         self,
         sandbox: Sandbox,
@@ -101,11 +107,6 @@ class Environment:
         self.key = version.environment_key
         self.number = number
         self.state = EnvironmentState.STARTING
-        self.idle_since = 0.0
-        self.was_started_ahead = False
-        self.memory_used_bytes = 0
-        self._measured_at = -1.0
-        self._memory_used = 1  # megabytes
         self.on_terminated: Callable[[Environment], None] | None = None
         self.on_free: Callable[[Environment], None] | None = None
         self._sandbox = sandbox
