@@ -148,12 +148,13 @@ class LogBook:
         waiting.size_bytes += size
         self._events += len(events)
         self._bytes += size
-        if self._events > self._limits.buffer_events_max or self._bytes > self._limits.buffer_bytes_max:
+        limits = self._limits
+        if self._events > limits.buffer_events_max or self._bytes > limits.buffer_bytes_max:
             self._make_room()
         if not self._is_told:
             self._is_told = True
             self._something.set()
-        if self._events >= self._limits.batch_events_max or self._bytes >= self._limits.batch_bytes_max:
+        if self._events >= limits.batch_events_max or self._bytes >= limits.batch_bytes_max:
             self._enough.set()
 
     async def flush(self) -> bool:

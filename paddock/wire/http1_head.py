@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 
 from paddock.wire.http1_limits import HttpLimits
 from paddock.wire.http1_request import BodySource, IncomingRequest
@@ -48,10 +49,11 @@ class Head:
 
     def headers(self, single: dict[str, str]) -> Headers:
         """All fields, within their limits; into `single` go those that may come only once. Raises Refused."""
-        size = len(self.target)
+        raw = self.raw
+        if len(self.target) + 4 * len(raw) + sum(map(len, chain.from_iterable(raw))) > self._limits.head_bytes_max:
+            raise Refused(431, "the request head is too large")
         fields: list[tuple[str, str]] = []
-        for name, value in self.raw:
-            size += len(name) + len(value) + 4
+        for name, value in raw:
             known = _lower(name) if len(name) <= _NAME_BYTES_REMEMBERED else name.decode("latin-1").lower()
             text = value.decode("latin-1")
             fields.append((known, text))
@@ -59,8 +61,6 @@ class Head:
                 if known in single:
                     raise Refused(400, "a header field that must be single came twice")
                 single[known] = text.strip()
-        if size > self._limits.head_bytes_max:
-            raise Refused(431, "the request head is too large")
         return Headers.of_lower(fields)
 
     def request(self, method: str, version: str, keep_alive: bool, peer: str, source: BodySource) -> IncomingRequest:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from functools import lru_cache
 from http import HTTPStatus
+from operator import itemgetter
 from typing import Any
 
 from paddock.wire.http1_request import IncomingRequest
@@ -18,9 +18,8 @@ STATUS_LINES: Mapping[int, str] = {int(s): f"HTTP/1.1 {int(s)} {s.phrase}\r\n" f
 _OURS = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "date", "server"})
 
 
-@lru_cache(maxsize=1024)
-def _is_ours(name: str) -> bool:
-    return name.lower() in _OURS
+_field = "%s: %s\r\n".__mod__
+_name = itemgetter(0)
 
 
 class BadResponseHeader(ValueError):
@@ -33,11 +32,12 @@ def head(status: int, headers: tuple[tuple[str, str], ...], length_lines: str, c
     length_lines: ready-made lines for length and connection. common: lines that every response has.
     Raises BadResponseHeader.
     """
-    lines = [STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n", length_lines, common]
-    lines += [f"{name}: {value}\r\n" for name, value in headers if not _is_ours(name)]
-    text = "".join(lines)
+    if not _OURS.isdisjoint(map(str.lower, map(_name, headers))):
+        headers = tuple(field for field in headers if field[0].lower() not in _OURS)
+    status_line = STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"
+    text = f"{status_line}{length_lines}{common}{''.join(map(_field, headers))}"
     # One count over the whole text instead of a search in each value: a CR or LF inside a value makes one too many.
-    line_count = len(lines) - 2 + length_lines.count("\n") + common.count("\n")
+    line_count = 1 + len(headers) + length_lines.count("\n") + common.count("\n")
     if text.count("\n") != line_count or text.count("\r") != line_count or "\0" in text:
         raise BadResponseHeader("a response header holds CR, LF or NUL")
     try:

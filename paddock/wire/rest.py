@@ -189,7 +189,7 @@ def format_headers(places: Places, output: Mapping[str, Any]) -> list[tuple[str,
         value = output.get(place.member)
         if value is not None:
             text = value if place.is_text and type(value) is str else _format_header(place.shape, value)
-            fields.append((place.name, header_safe(text)))
+            fields.append((place.name, text if text.isprintable() else header_safe(text)))
     for place in places.header_maps:
         for name, value in (output.get(place.member) or {}).items():
             fields.append((header_safe(place.name + name), header_safe(scalars.plain(value))))

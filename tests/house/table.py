@@ -152,7 +152,6 @@ MAY_REMEMBER: Mapping[tuple[str, str], str] = {
     ("paddock/model/arn.py", "parse_function_ref"): "the same spelling names the same function for ever",
     ("paddock/model/lineage.py", "first_of"): "the same function begins the same chain for ever",
     ("paddock/wire/http1_head.py", "_lower"): "the same bytes are the same name for ever",
-    ("paddock/wire/http1_response.py", "_is_ours"): "a header's name is one of a fixed few or it is not",
 }
 
 # path -> who runs it, when no import leads there from `paddock.__main__`.
