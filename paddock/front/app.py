@@ -160,7 +160,11 @@ class Front:
             model = load_service(mount.service.name)
             operations = operations_of(model.operation_names, *mount.service.modules)
             self._served[model.name] = _Served(
-                model, mount.desk, operations, mount.service.self_limited, mount.service.light
+                model,
+                mount.desk,
+                operations,
+                mount.service.self_limited,
+                mount.service.light & mount.service.self_limited,
             )
         self._switchboard = Switchboard([served.model for served in self._served.values()])
         self._heads = Heads(served.model for served in self._served.values())

@@ -59,10 +59,8 @@ Operation = Callable[[Any, Call], Awaitable[Params | Reply | None]]
 class Service:
     """name: botocore's service name. modules: where its operations stand. not_yet: the rest of the model.
 
-    light: operations that, called again with a head that was recognised, await nothing but futures and so need no task.
-
     self_limited: operations that bound their own time (an Invoke by its function's timeout); the front sets no
-    further limit on these.
+    further limit on these. light: those of them that await nothing but futures, and so need no task (wire/errand.py).
     """
 
     name: str

@@ -37,6 +37,9 @@ class Errand:
             self._wait(waits)
 
     def _wait(self, waits: Any) -> None:
+        if waits is None:  # asyncio.sleep(0): a turn of the loop
+            waits = asyncio.get_running_loop().create_future()
+            waits.set_result(None)
         waits._asyncio_future_blocking = False  # the sign between a future and who drives, which a task checks, too
         self._waits = waits
         waits.add_done_callback(self._go_on)

@@ -28,6 +28,7 @@ class FakeDesk:
     """What the fake operations saw, and what they wait for."""
 
     calls: list[Call] = field(default_factory=list)
+    has_task: list[bool] = field(default_factory=list)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -53,6 +54,7 @@ async def get_function(desk: FakeDesk, call: Call) -> dict[str, Any]:
 
 async def invoke(desk: FakeDesk, call: Call) -> Reply:
     desk.calls.append(call)
+    desk.has_task.append(asyncio.current_task() is not None)
     if call.params.get("InvocationType") == "Event":
         raise TooManyRequests("ConcurrentInvocationLimitExceeded")
     return Reply({"StatusCode": 200, "Payload": call.params.get("Payload", b"")}, (("X-Paddock", "yes"),))
@@ -85,6 +87,15 @@ def module_of(*functions: Any) -> ModuleType:
 
 
 LAMBDA = module_of(list_functions, create_function, get_function, invoke, get_policy, get_account_settings, list_tags)
+
+
+LAMBDA_SERVICE = Service(
+    name="lambda",
+    modules=(LAMBDA,),
+    not_yet=frozenset({"CreateAlias"}),
+    self_limited=frozenset({"Invoke"}),
+    light=frozenset({"Invoke", "GetFunction"}),
+)
 
 
 class House:
@@ -139,7 +150,7 @@ def house(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         front = Front(
             [
                 Mount(Service(name="sts", modules=(module_of(get_caller_identity),), not_yet=frozenset()), desk),
-                Mount(Service(name="lambda", modules=(LAMBDA,), not_yet=frozenset({"CreateAlias"})), desk),
+                Mount(LAMBDA_SERVICE, desk),
                 Mount(Service(name="logs", modules=(module_of(describe_log_groups),), not_yet=frozenset()), desk),
             ],
             FrontSettings(**settings),
@@ -152,7 +163,9 @@ def house(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
         now = datetime(2026, 5, 4, tzinfo=UTC)
-        server = await HttpServer.start(front.handle, [sock], limits=HttpLimits(), now=lambda: now)
+        server = await HttpServer.start(
+            front.handle, [sock], limits=HttpLimits(), now=lambda: now, is_light=front.is_light
+        )
         try:
             yield House(front, port, desk, records)
         finally:

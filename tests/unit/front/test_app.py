@@ -311,3 +311,16 @@ def test_cancellation_passes_through(house) -> None:
             assert (h.records[0].status, h.records[0].operation) == (0, "GetAccountSettings")
 
     asyncio.run(main())
+
+
+def test_a_recognised_invoke_needs_no_task_and_nothing_else_goes_without(house) -> None:
+    async def story() -> None:
+        async with house() as here:
+            for _ in range(3):
+                answer = await here.ask("lambda", "invoke", FunctionName="f", Payload=b"[1]")
+                assert answer["Payload"].read() == b"[1]"
+            with pytest.raises(ClientError):
+                await here.ask("lambda", "invoke", FunctionName="f", Payload=b"[1]", InvocationType="Event")
+            assert here.desk.has_task == [True, False, False, True], "first seen, known, known, another head"
+
+    asyncio.run(story())

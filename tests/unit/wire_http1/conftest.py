@@ -95,10 +95,14 @@ Serve = Callable[..., Any]
 @pytest.fixture
 def serve() -> Serve:
     @asynccontextmanager
-    async def running(handler: Handler = echo, **limits: Any) -> AsyncIterator[Rig]:
+    async def running(
+        handler: Handler = echo, is_light: Callable[[IncomingRequest], bool] = lambda request: False, **limits: Any
+    ) -> AsyncIterator[Rig]:
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
-        server = await HttpServer.start(handler, [sock], limits=HttpLimits(**limits), now=lambda: NOW)
+        server = await HttpServer.start(
+            handler, [sock], limits=HttpLimits(**limits), now=lambda: NOW, is_light=is_light
+        )
         rig = Rig(server, sock.getsockname())
         try:
             yield rig
