@@ -18,8 +18,8 @@ STATUS_LINES: Mapping[int, str] = {int(s): f"HTTP/1.1 {int(s)} {s.phrase}\r\n" f
 _OURS = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "date", "server"})
 
 
-_field = "%s: %s\r\n".__mod__
-_name = itemgetter(0)
+_FIELD = "%s: %s\r\n".__mod__
+_NAME = itemgetter(0)
 
 
 class BadResponseHeader(ValueError):
@@ -32,10 +32,10 @@ def head(status: int, headers: tuple[tuple[str, str], ...], length_lines: str, c
     length_lines: ready-made lines for length and connection. common: lines that every response has.
     Raises BadResponseHeader.
     """
-    if not _OURS.isdisjoint(map(str.lower, map(_name, headers))):
+    if not _OURS.isdisjoint(map(str.lower, map(_NAME, headers))):
         headers = tuple(field for field in headers if field[0].lower() not in _OURS)
     status_line = STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"
-    text = f"{status_line}{length_lines}{common}{''.join(map(_field, headers))}"
+    text = f"{status_line}{length_lines}{common}{''.join(map(_FIELD, headers))}"
     # One count over the whole text instead of a search in each value: a CR or LF inside a value makes one too many.
     line_count = 1 + len(headers) + length_lines.count("\n") + common.count("\n")
     if text.count("\n") != line_count or text.count("\r") != line_count or "\0" in text:

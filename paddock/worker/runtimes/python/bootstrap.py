@@ -44,7 +44,7 @@ NEXT, RESPONSE, ERROR, FAILED = ord("N"), ord("R"), ord("E"), ord("F")
 TAKEN, RESTORED = ord("T"), ord("U")
 TAKE, RESTORE = b"take", b"restore"
 BEGIN, CHUNK = ord("B"), ord("C")
-_decoder, _quoted = json.JSONDecoder(), json.encoder.encode_basestring_ascii
+_DECODER, _QUOTED = json.JSONDecoder(), json.encoder.encode_basestring_ascii
 _NEXT_FRAME = HEADER.pack(0, NEXT, 0)
 _CHUNK = 65536  # larger receive buffers cost an mmap each
 _CAUSE_BYTES_MAX = 60_000
@@ -141,7 +141,7 @@ def _client_class(base: Any, request_class: Any, to_json: Any) -> Any:
             kind, head, body = self._channel.receive()
             if kind != INVOKE:
                 raise RuntimeError(f"unexpected frame {kind}")
-            request: Dict[str, Any] = _decoder.decode(head.decode())
+            request: Dict[str, Any] = _DECODER.decode(head.decode())
             return request_class(
                 invoke_id=request["id"],
                 x_amzn_trace_id=request.get("trace"),
@@ -159,7 +159,7 @@ def _client_class(base: Any, request_class: Any, to_json: Any) -> Any:
             self, invoke_id: str, result_data: Any, content_type: str = "application/json", invocation_id: Any = None
         ) -> None:
             body = result_data if isinstance(result_data, bytes) else result_data.encode("utf-8")
-            head = f'{{"id": {_quoted(invoke_id)}, "type": {_quoted(content_type)}}}'.encode()
+            head = f'{{"id": {_QUOTED(invoke_id)}, "type": {_QUOTED(content_type)}}}'.encode()
             self._asked = True
             self._channel.send(RESPONSE, head, body, then_next=True)
 
