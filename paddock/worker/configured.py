@@ -11,7 +11,7 @@ from paddock.model.quotas import PROFILES
 from paddock.model.session import Credentials
 from paddock.worker.environment import EnvironmentSettings
 from paddock.worker.pool import PoolLimits
-from paddock.worker.worker import WorkerSettings
+from paddock.worker.settings import WorkerSettings
 
 MEMORY_SHARE = 0.8
 CELLS_GROWTH = 8

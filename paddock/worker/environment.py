@@ -136,7 +136,7 @@ class Environment:
             clock=clock,
             ids=ids,
             lost=self._lost,
-            request_id=lambda: self._request_id,
+            request_id=lambda: self.request_id,
         )
         self._http = HttpPort(self, may_speak_http(version, runtime), self._extensions.handle)
         self._ending: asyncio.Future[None] | None = None
@@ -198,9 +198,9 @@ class Environment:
     async def _initialise(self, limit_s: float) -> tuple[Failure | None, float]:
         """Boot the function in the waiting runtime. (None, milliseconds) when it asks for its first event."""
         if self._sandbox.exit_status is not None:  # while it waited; it will not tell again
-            return failures.exited(self._request_id, self._sandbox.exit_status, False), 0.0
+            return failures.exited(self.request_id, self._sandbox.exit_status, False), 0.0
         if self.is_ending:  # nobody is left who could ask for an event
-            return failures.exited(self._request_id, signal.SIGKILL, False), 0.0
+            return failures.exited(self.request_id, signal.SIGKILL, False), 0.0
         loop = asyncio.get_running_loop()
         self._first_next = loop.create_future()
         self._loss = None
@@ -214,7 +214,7 @@ class Environment:
             managed=self._runtime.managed,
             credentials=self._settings.credentials(self.version),
         )
-        settings = boot_settings(self.version, assigned, self._request_id)
+        settings = boot_settings(self.version, assigned, self.request_id)
         data_bytes_max = 0 if self._sandbox.limits_memory else self.version.memory_mb << 20
         if data_bytes_max:  # the next best: the runtime limits itself before it loads the function
             settings["data_bytes_max"] = data_bytes_max
@@ -296,7 +296,7 @@ class Environment:
             self._sandbox.stop()
 
     def _gone(self) -> None:
-        self._settle(failures.exited(self._request_id, signal.SIGKILL, False))
+        self._settle(failures.exited(self.request_id, signal.SIGKILL, False))
         if self.state is not EnvironmentState.SHUTTING_DOWN:
             self.state = step(self.state, EnvironmentState.SHUTTING_DOWN)
         self.state = step(self.state, EnvironmentState.TERMINATED)
@@ -451,7 +451,7 @@ class Environment:
             async with asyncio.timeout(max(0.0, limit_s)):
                 return await self._extensions.done()
         except TimeoutError:
-            return failures.timed_out(self._request_id, float(self.version.timeout_s))
+            return failures.timed_out(self.request_id, float(self.version.timeout_s))
 
     async def _recover(self, reason: str) -> None:
         await self._reset(reason)
@@ -481,7 +481,7 @@ class Environment:
 
     def _late(self) -> None:
         if self._is_inside:
-            self._end_with(failures.timed_out(self._request_id, float(self.version.timeout_s)))
+            self._end_with(failures.timed_out(self.request_id, float(self.version.timeout_s)))
 
     def _finish(
         self, invocation: Invocation, outcome: Answered | Failure, failure: Failure | None, duration_ms: float
@@ -553,32 +553,32 @@ class Environment:
 
     def not_started(self, cause: str) -> None:
         if self._first_next is not None and not self._first_next.done():
-            self._first_next.set_result(failures.not_started(self._request_id, cause))
+            self._first_next.set_result(failures.not_started(self.request_id, cause))
 
     def told_of_snapshot(self, kind: int) -> None:
         self.nonsense("a word about a snapshot that nobody asked for")
 
     def nonsense(self, what: str) -> None:
         log.warning("%s: its runtime sent %s", self.version.version_arn, what)
-        self._lost(failures.exited(self._request_id, 1 << 8, False))
+        self._lost(failures.exited(self.request_id, 1 << 8, False))
 
     @property
     def current_request_id(self) -> str:
         """Of the event inside that is still without an answer, or ""."""
-        return self._request_id if self._is_inside and self._answered is None else ""
+        return self.request_id if self._is_inside and self._answered is None else ""
 
     @property
     def is_initialising(self) -> bool:
         return self._first_next is not None
 
     @property
-    def _request_id(self) -> str:
+    def request_id(self) -> str:
         return self._current.request_id if self._current is not None else ""
 
     def _exited(self, wait_status: int) -> None:
         kills = self._sandbox.oom_kills()
         out_of_memory, self._oom_seen = kills > self._oom_seen, kills
-        self._lost(failures.exited(self._request_id, wait_status, out_of_memory))
+        self._lost(failures.exited(self.request_id, wait_status, out_of_memory))
 
     def _lost(self, failure: Failure) -> None:
         """The runtime can take no further event."""

@@ -20,7 +20,6 @@ import logging
 import os
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from paddock.interfaces import Clock, Ended, Ids, LogSink, Pool, ResponseSink, Sandbox, Sandboxes, SandboxFailed
 from paddock.model.errors import InternalError, ServiceError, TooManyRequests
@@ -31,16 +30,16 @@ from paddock.model.provisioned import INIT_FAILED, PoolState
 from paddock.worker import demand, pool
 from paddock.worker.code import CodeStore
 from paddock.worker.debugging import Held, settings_for
-from paddock.worker.demand import CellLimits, Demand
-from paddock.worker.environment import Environment, EnvironmentSettings
-from paddock.worker.keepalive import KeepAliveSettings
+from paddock.worker.demand import Demand
+from paddock.worker.environment import Environment
 from paddock.worker.offers import RuntimeOffer
-from paddock.worker.pool import EnvironmentKey, Idle, PoolLimits, PoolView
+from paddock.worker.pool import EnvironmentKey, Idle, PoolView
 from paddock.worker.provisioning import Provisioning, StartFailed
 from paddock.worker.rhythms import VERSIONS_MAX, Rhythms
 from paddock.worker.runtime_api import HttpPort
 from paddock.worker.scaling import ScalingRate
-from paddock.worker.snapshots import ASKED, Image, RestoreFailed, Snapshots, is_for_snapshots
+from paddock.worker.settings import WorkerSettings
+from paddock.worker.snapshots import Image, RestoreFailed, Snapshots, is_for_snapshots
 from paddock.worker.templates import Templates, kind_of
 
 log = logging.getLogger("paddock.worker")
@@ -49,36 +48,6 @@ REFILL_DELAY_S = 0.01
 REAP_INTERVAL_S_MAX = 5.0
 
 ServePorts = Callable[[HttpPort, Sandbox, FunctionVersion], Awaitable[Callable[[], None]]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSettings:
-    """cells_ready: kept waiting per runtime in use; up to cells_ready_max (where that is more) by demand.
-
-    idle_timeout_s: after which an environment ends. adaptive: unless the use of its version says another time, of at
-    most keep_s_max, and starts are to be made ahead of events that it foretells. scaling_rate_per_10_s: new ones that
-    events may bring to one function; 0 for any number. snapshot_budget_bytes: for all snapshots, of limits' budget.
-    snapshots: whose they are taken, as Config's.
-    """
-
-    cells_ready: int
-    idle_timeout_s: float
-    limits: PoolLimits
-    environment: EnvironmentSettings
-    cells_ready_max: int = 0
-    adaptive: bool = False
-    keep_s_max: float = 86_400.0
-    scaling_rate_per_10_s: int = 0
-    snapshot_budget_bytes: int = 0
-    snapshots: str = ASKED
-
-    @property
-    def cells(self) -> CellLimits:
-        return CellLimits(least=self.cells_ready, most=max(self.cells_ready, self.cells_ready_max))
-
-    @property
-    def keep_alive(self) -> KeepAliveSettings:
-        return KeepAliveSettings(adaptive=self.adaptive, fixed_s=self.idle_timeout_s, keep_s_max=self.keep_s_max)
 
 
 def _held(version: FunctionVersion) -> tuple[str, ...]:
@@ -129,7 +98,7 @@ class Worker:
         self._versions: dict[EnvironmentKey, FunctionVersion] = {}
         self._scaling = ScalingRate(settings.scaling_rate_per_10_s)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._beginning: set[asyncio.Future[None]] = set()
+        self._beginning: dict[str, asyncio.Future[None]] = {}
         self._retired: set[int] = set()
         self.held = Held()
         self._stopping = False
@@ -186,8 +155,8 @@ class Worker:
             environment.begin(invocation, over, sink)
             return
         task = asyncio.ensure_future(self._begin_in_another(key, invocation, over, sink))
-        self._beginning.add(task)
-        task.add_done_callback(self._beginning.discard)
+        self._beginning[invocation.request_id] = task
+        task.add_done_callback(lambda _: self._beginning.pop(invocation.request_id, None))
 
     async def _begin_in_another(
         self, key: EnvironmentKey, invocation: Invocation, over: Ended, sink: ResponseSink | None
@@ -200,6 +169,14 @@ class Worker:
                 raise
         else:
             environment.begin(invocation, over, sink)
+
+    def break_off(self, request_id: str) -> None:
+        """What runs that event ends; whoever began it hears of that."""
+        if request_id in self._beginning:
+            self._beginning[request_id].cancel()
+        for environment in list(self._environments.values()):
+            if environment.request_id == request_id:
+                environment.shut_down()
 
     async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None:
         for key, version in list(self._versions.items()):

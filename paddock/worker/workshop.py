@@ -20,7 +20,9 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from paddock.interfaces import Clock, ResponseSink
+import msgspec
+
+from paddock.interfaces import Clock, Ended, ResponseSink
 from paddock.model.development import Development, developed
 from paddock.model.errors import ResourceConflict, ServiceError
 from paddock.model.function import LATEST, FunctionVersion
@@ -56,7 +58,7 @@ class _Bench:
 
 
 class Workshop:
-    """See the module's page. `runs` of what nobody develops costs one look into an empty mapping."""
+    """See the module's page. `begin` of what nobody develops costs one look into an empty mapping."""
 
     def __init__(self, worker: Worker, clock: Clock) -> None:
         self._worker = worker
@@ -66,14 +68,16 @@ class Workshop:
 
     # -- as the dispatcher's fleet ----------------------------------------------------------------------------------
 
-    def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> Coroutine[Any, Any, InvocationResult]:
+    def begin(self, invocation: Invocation, ended: Ended, sink: ResponseSink | None = None) -> None:
         bench = self._benches.get(invocation.version.function_arn) if self._benches else None
-        if bench is None or invocation.version.version != LATEST:
-            return self._worker.run(invocation, sink)
-        invocation = replace(invocation, version=developed(invocation.version, bench.development))
-        if bench.development.debug_port is None:
-            return self._worker.run(invocation, sink)
-        return self._in_turn(bench, self._worker.run(invocation, sink))
+        if bench is not None and invocation.version.version == LATEST:
+            version = developed(invocation.version, bench.development)
+            invocation = msgspec.structs.replace(invocation, version=version)
+            if bench.development.debug_port is not None:
+                task = asyncio.ensure_future(self._in_turn(bench, self._run(invocation, sink)))
+                task.add_done_callback(lambda task: ended(_outcome(task)))
+                return
+        self._worker.begin(invocation, ended, sink)
 
     async def prepare(self, version: FunctionVersion) -> None:
         await self._worker.prepare(version)
@@ -185,10 +189,33 @@ class Workshop:
                 raise ResourceConflict("The code was loaded anew while the debugger held it.") from None
             raise
 
+    async def _run(self, invocation: Invocation, sink: ResponseSink | None) -> InvocationResult:
+        """In the worker; cancelled, it is broken off there."""
+        end: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
+
+        def ended(result: InvocationResult | BaseException) -> None:
+            if end.done():
+                return
+            if isinstance(result, BaseException):
+                end.set_exception(result)
+            else:
+                end.set_result(result)
+
+        self._worker.begin(invocation, ended, sink)
+        try:
+            return await end
+        except asyncio.CancelledError:
+            self._worker.break_off(invocation.request_id)
+            raise
+
 
 async def _after(turn: asyncio.Lock, work: Coroutine[Any, Any, T]) -> T:
     async with turn:
         return await work
+
+
+def _outcome(task: asyncio.Future[InvocationResult]) -> InvocationResult | BaseException:
+    return asyncio.CancelledError() if task.cancelled() else task.exception() or task.result()
 
 
 def _retrieve(task: asyncio.Future[None]) -> None:

@@ -16,7 +16,8 @@ from paddock.model.function import CodeArtifact, FunctionVersion
 from paddock.worker.code import CodeStore
 from paddock.worker.offers import RuntimeOffer
 from paddock.worker.pool import PoolLimits
-from paddock.worker.worker import Worker, WorkerSettings
+from paddock.worker.settings import WorkerSettings
+from paddock.worker.worker import Worker
 from tests.unit.worker.world import (
     DIGEST,
     SETTINGS,
@@ -374,7 +375,7 @@ def test_a_start_that_is_cancelled_leaves_nothing_behind(when: str) -> None:
         running = asyncio.ensure_future(yard.run())
         for _ in range(5):
             await settle()
-        for start in list(yard.worker._beginning):
+        for start in list(yard.worker._beginning.values()):
             start.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

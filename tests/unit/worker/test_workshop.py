@@ -10,15 +10,16 @@ from typing import cast
 
 import pytest
 
+from paddock.interfaces import Ended
 from paddock.model.development import DEBUG_TIME_S, Development
 from paddock.model.errors import ResourceConflict
 from paddock.model.function import FunctionVersion
-from paddock.model.invocation import Invocation
+from paddock.model.invocation import Invocation, InvocationResult
 from paddock.worker import workshop
 from paddock.worker.debugging import Relay, settings_for
 from paddock.worker.worker import Worker
 from paddock.worker.workshop import Workshop
-from tests.unit.worker.world import SETTINGS, FakeClock, invocation, until, version
+from tests.unit.worker.world import SETTINGS, FakeClock, event, invocation, until, version
 
 BUILDS = frozenset({"build-1"})
 MOUNTED = Development(directory="/home/me/f", generation=1)
@@ -35,8 +36,18 @@ class FakeWorker:
         self.gate: asyncio.Event | None = None
         self.inside: list[socket.socket] = []
         self.held = self
+        self.tasks: dict[str, asyncio.Future[InvocationResult]] = {}
 
-    async def run(self, invocation: Invocation, sink: object = None) -> bytes:
+    def begin(self, invocation: Invocation, ended: Ended, sink: object = None) -> None:
+        task = self.tasks[invocation.request_id] = asyncio.ensure_future(self.run(invocation))
+        task.add_done_callback(
+            lambda task: ended(asyncio.CancelledError() if task.cancelled() else task.exception() or task.result())
+        )
+
+    def break_off(self, request_id: str) -> None:
+        self.tasks[request_id].cancel()
+
+    async def run(self, invocation: Invocation) -> InvocationResult:
         self.ran.append(invocation.version)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -44,7 +55,7 @@ class FakeWorker:
             await (self.gate.wait() if self.gate is not None else asyncio.sleep(0))
         finally:
             self.running -= 1
-        return invocation.payload
+        return InvocationResult(payload=invocation.payload, executed_version="$LATEST")
 
     async def retire(self, function_arn: str, keep_builds: frozenset[str]) -> None:
         self.retired.append((function_arn, keep_builds))
@@ -71,16 +82,16 @@ def played(act: Callable[[Workshop, FakeWorker], Awaitable[None]]) -> FakeWorker
 
 def test_only_latest_runs_as_its_developer_wants() -> None:
     async def act(shop: Workshop, worker: FakeWorker) -> None:
-        await shop.run(invocation())
+        await event(shop, invocation())
         await shop.develop(version(), BUILDS, MOUNTED)
-        await shop.run(invocation())
-        await shop.run(invocation(of=version(version="1")))
-        await shop.run(invocation(of=version("other")))
+        await event(shop, invocation())
+        await event(shop, invocation(of=version(version="1")))
+        await event(shop, invocation(of=version("other")))
         await shop.develop(version(), BUILDS, replace(MOUNTED, generation=2))
-        await shop.run(invocation())
+        await event(shop, invocation())
         await shop.release(version().function_arn)
         await shop.release(version().function_arn)
-        await shop.run(invocation())
+        await event(shop, invocation())
 
     worker = played(act)
     assert [(v.code.digest[:10], v.build_id) for v in worker.ran] == [
@@ -99,7 +110,7 @@ def test_the_same_wish_again_changes_nothing_and_lasts(monkeypatch: pytest.Monke
             await shop.develop(version(), BUILDS, MOUNTED)
         assert len(worker.retired) == 1
         await until(lambda: len(worker.retired) == 2)  # nobody has said it again
-        await shop.run(invocation())
+        await event(shop, invocation())
 
     assert played(act).ran[-1].build_id == "build-1"
 
@@ -109,7 +120,7 @@ def test_what_a_debugger_holds_goes_one_after_the_other_and_has_time() -> None:
         wanted = await shop.develop(version(), BUILDS, Development(debug_port=0))
         assert wanted.debug_port
         await until(lambda: worker.ahead)
-        await asyncio.gather(*(shop.run(invocation()) for _ in range(5)))
+        await asyncio.gather(*(event(shop, invocation()) for _ in range(5)))
         again = await shop.develop(version(), BUILDS, wanted)
         assert (again, len(worker.ahead)) == (wanted, 1)
 
@@ -126,7 +137,7 @@ def test_what_a_debugger_holds_is_broken_off_when_the_code_is_loaded_anew() -> N
     async def act(shop: Workshop, worker: FakeWorker) -> None:
         worker.gate = asyncio.Event()
         wanted = await shop.develop(version(), BUILDS, Development(debug_port=0))
-        events = [asyncio.ensure_future(shop.run(invocation())) for _ in range(2)]
+        events = [asyncio.ensure_future(event(shop, invocation())) for _ in range(2)]
         await until(lambda: worker.running)
         await shop.develop(version(), BUILDS, replace(wanted, generation=1))
         for event in events:
@@ -134,7 +145,7 @@ def test_what_a_debugger_holds_is_broken_off_when_the_code_is_loaded_anew() -> N
                 await event
         assert worker.running == 0
         worker.gate.set()
-        await shop.run(invocation())
+        await event(shop, invocation())
 
     assert played(act).ran[-1].build_id == "build-1-1-debug"
 
@@ -145,7 +156,7 @@ def test_a_port_that_is_taken() -> None:
             wanted = Development(debug_port=other.getsockname()[1])
             with pytest.raises(ResourceConflict, match="cannot be taken"):
                 await shop.develop(version(), BUILDS, wanted)
-        await shop.run(invocation())
+        await event(shop, invocation())
 
     assert not played(act).ran[0].is_debugged
 

@@ -27,6 +27,7 @@ from paddock.worker.runtimes.python.bootstrap import ASSIGN, ERROR, FAILED, HEAD
 from paddock.worker.snapshots import Image
 from paddock.worker.templates import kind_of
 from paddock.worker.worker import Worker
+from paddock.worker.workshop import Workshop
 
 START = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
 DIGEST = "a" * 64
@@ -328,7 +329,7 @@ class FakeSandbox:
 
 
 async def event(
-    made: Environment | Worker, invocation: Invocation, sink: ResponseSink | None = None
+    made: Environment | Worker | Workshop, invocation: Invocation, sink: ResponseSink | None = None
 ) -> InvocationResult:
     """One event in an environment, or in whichever one the worker finds; its result."""
     end: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
