@@ -140,9 +140,9 @@ def test_what_a_debugger_holds_is_broken_off_when_the_code_is_loaded_anew() -> N
         events = [asyncio.ensure_future(event(shop, invocation())) for _ in range(2)]
         await until(lambda: worker.running)
         await shop.develop(version(), BUILDS, replace(wanted, generation=1))
-        for event in events:
+        for one in events:
             with pytest.raises(ResourceConflict, match="loaded anew"):
-                await event
+                await one
         assert worker.running == 0
         worker.gate.set()
         await event(shop, invocation())
