@@ -136,7 +136,6 @@ MAY_CATCH_ALL: Mapping[tuple[str, str], str] = {
     ("paddock/worker/sandbox/jailer.py", "_start_server"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_sweeper"): _CHILD,
     ("paddock/worker/sandbox/jailer.py", "_start_zygote"): _CHILD,
-    ("paddock/worker/sandbox/zygote.py", "_child"): _CHILD,
     ("paddock/worker/environment.py", "begin"): "whoever waits is told, and the environment ends",
     ("paddock/worker/environment.py", "_end_with"): "whoever waits is told, and the environment ends",
     ("paddock/worker/environment.py", "_guarded"): "whoever waits is told, and the environment ends",
