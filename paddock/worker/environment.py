@@ -262,7 +262,6 @@ class Environment:
         await self._extensions.shut_down(reason, self._settings.shutdown)
         self._extensions.forget()
         self._frames.close()
-        self._http.disconnect()
         if self._settings.cpu_by_memory:  # to end takes time, too, and a fork bomb has used up its share
             self._sandbox.limit_cpu(CPU_PERIOD_US)
         try:
@@ -271,6 +270,7 @@ class Environment:
         except (SandboxFailed, TimeoutError) as error:
             log.warning("%s: could not be reset and is ended: %s", self.version.version_arn, error or "too slow")
             self.shut_down()
+        self._http.disconnect()  # after their end: one that lived on would ask again, as if it were the next
 
     def _become_ready(self) -> None:
         self.state = step(self.state, EnvironmentState.READY)

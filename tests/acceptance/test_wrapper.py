@@ -183,7 +183,7 @@ def test_no_snapshot_of_a_wrapped_function(server: RunningServer, name: str) -> 
         found: dict[str, Any] = aws.get_function_configuration(FunctionName=name, Qualifier="1")
         return {} if found["State"] == "Pending" else found
 
-    found = until(settled)
+    found = until(settled, patience_s=120)
     assert found["State"] == "Failed"
     assert "SnapStart with AWS_LAMBDA_EXEC_WRAPPER is not supported by Paddock yet" in found["StateReason"]
 
