@@ -163,6 +163,8 @@ class Zygote:
                 self._help(number)
             else:
                 raise ValueError("no such command")
+        except ConnectionError:
+            raise  # the server or the mother is lost: there is nothing to go on for
         except (OSError, KeyError, ValueError, RecursionError) as error:
             told = {"cell": number if isinstance(number, int) else -1, "doing": str(doing)[:80]}
             self._say({"event": "failed", "error": str(error), **told})
