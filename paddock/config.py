@@ -230,6 +230,12 @@ class Config:
         Places(),
         "none",
     )
+    tmp_disk_mb: int = _setting(
+        0,
+        "Disk to set aside for the /tmp of all environments together, so that it does not count as memory, by root; 0 "
+        "keeps /tmp in memory. Needs btrfs-progs; docs/decisions/0026-tmp-on-disk.md.",
+        Whole(0, 1 << 30),
+    )
     concurrency_limit: int = _setting(
         1000, "Concurrent executions of an account in a region; more answer 429.", Whole(1, 1_000_000)
     )

@@ -47,6 +47,7 @@ def up(config: Config, environ: Mapping[str, str]) -> int:
         server_uid=config.server_uid,
         environment_uid_first=config.environment_uid_first,
         processes_max=PROCESSES_MAX,
+        tmp_disk_mb=config.tmp_disk_mb,
         rootless=not is_root,
         network=config.network,
         network_pool=config.network_pool,

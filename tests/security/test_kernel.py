@@ -57,6 +57,8 @@ def run_filter(number: int, arguments: tuple[int, ...] = (), arch: int | None = 
                 at += yes if accumulator & value else no
             case 0x05:
                 at += value
+            case 0x54:
+                accumulator &= value
             case 0x06:
                 return value
             case _:
@@ -67,7 +69,7 @@ def run_filter(number: int, arguments: tuple[int, ...] = (), arch: int | None = 
 # that the kernel itself has put there; called by anybody else they refuse (uprobe) or end the caller (uretprobe).
 PAST_EVERY_FILTER = {("x86_64", 335, "signal 4"), ("x86_64", 336, "ENXIO")}
 
-ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
+ALLOW, EPERM, ENOTTY, ENOSYS, KILL = 0x7FFF0000, 0x00050001, 0x00050019, 0x00050026, 0x80000000
 
 
 def test_the_filter_says_what_its_list_says_of_every_number() -> None:
@@ -103,6 +105,14 @@ def test_clone_makes_no_namespace(flag: int) -> None:
     assert run_filter(clone, (17,)) == ALLOW
     assert run_filter(clone, (flag | 17,)) == EPERM
     assert run_filter(clone, (flag | 0xFFFFFFFF_00000011,)) == EPERM  # with rubbish in the half that does not count
+
+
+def test_no_request_of_btrfs_is_known() -> None:
+    """A subvolume of one's own would have no limit. FICLONE, of the same letter, has copying as its fallback."""
+    for request in (0x5000940E, 0x50009401, 0x50009418, 0x5000940F, 0xC0109428, 0x40049409):
+        assert run_filter(NUMBERS["ioctl"], (3, request)) == ENOTTY
+    assert run_filter(NUMBERS["ioctl"], (3, 0x5401)) == ALLOW
+    assert run_filter(NUMBERS["ioctl"], (3, 0x5412)) == run_filter(NUMBERS["ioctl"], (3, 0x541C)) == EPERM
 
 
 # -- and for real, from inside ----------------------------------------------------------------------------------------

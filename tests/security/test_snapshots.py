@@ -123,6 +123,38 @@ def test_an_image_cannot_be_changed_by_those_restored_from_it(paddock: RunningSe
     assert told["mark"]
 
 
+RESTORED = """
+import os, random, ssl, tempfile, time, uuid
+import snapshot_restore_py as hooks
+MARK, TOLD = os.urandom(8).hex(), []
+hooks.register_before_snapshot(TOLD.append, "before")
+hooks.register_after_restore(TOLD.append, "after")
+open("/tmp/made", "w").write("at init")
+def handler(event, context):
+    time.sleep(max(0, event["until"] - time.time()))
+    drawn = [random.random(), str(uuid.uuid4()), ssl.RAND_bytes(8).hex(), next(tempfile._get_candidate_names())]
+    kept = [MARK, TOLD, open("/tmp/made").read(), os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"], os.getpid()]
+    return {"kept": kept, "drawn": drawn, "tmp": os.listdir("/tmp")}
+"""
+
+
+def test_restored_in_either_mode(paddock: RunningServer, runtime: str) -> None:
+    """What SnapStart promises holds without privilege, too: one initialisation, its hooks and files, own randomness."""
+    made = published(paddock, "restored", RESTORED, runtime)
+    assert made["State"] == "Active", made["StateReason"]
+    assert made["SnapStart"]["OptimizationStatus"] == "On"
+    end = time.time() + 4
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(paddock.invoke, "restored", {"until": end}, Qualifier="1") for _ in range(3)]
+        told = [each.result()[0] for each in asked]
+    mark = told[0]["kept"][0]
+    for each in told:
+        assert each["kept"] == [mark, ["before", "after"], "at init", "snap-start", 2]
+        assert each["tmp"] == ["made"]
+    drawn = [value for each in told for value in each["drawn"]]
+    assert len(set(drawn)) == len(drawn)
+
+
 SIBLING = """
 import os, socket, time
 SECRET = None

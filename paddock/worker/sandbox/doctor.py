@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from paddock.worker.sandbox import cgroup, linux, seccomp
+from paddock.worker.sandbox import cgroup, disk, linux, seccomp
 from paddock.worker.sandbox.gateway import Gateway
 
 SYSCTLS = (
@@ -258,6 +258,15 @@ def _seccomp(root: bool) -> str:
     return ""
 
 
+def _tmp_on_disk(root: bool) -> str:
+    if not root:
+        raise PermissionError(None, "an ordinary user cannot mount a file system on disk")
+    lacking = disk.missing()
+    if lacking:
+        raise OSError(None, lacking)
+    return "where tmp_disk_mb asks for it"
+
+
 def _egress(root: bool) -> str:
     """A gateway between network namespaces of our own: nothing of the machine's network is touched."""
     if not root:
@@ -353,6 +362,12 @@ CHECKS: tuple[Check, ...] = (
             ("pids", "processes are counted for each user instead of for the environment"),
             ("freezer", "idle environments are not frozen: background threads go on between events"),
         )
+    ),
+    Check(
+        name="/tmp on disk",
+        probe=_tmp_on_disk,
+        lost="/tmp lies in memory: what a function writes there counts against its memory as well as its size",
+        fix="start Paddock as root, on a kernel with btrfs and loop devices, and apt install btrfs-progs",
     ),
     Check(
         name="egress",

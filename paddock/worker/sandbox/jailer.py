@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from paddock.worker.runtimes import choose, discovery, packages, store
-from paddock.worker.sandbox import cgroup, linux, names, pid1, seccomp, sweeper, uids, userland, veil, zygote
+from paddock.worker.sandbox import cgroup, disk, linux, names, pid1, seccomp, sweeper, uids, userland, veil, zygote
 from paddock.worker.sandbox.gateway import Gateway
 
 SOURCE = Path(__file__).parents[3]
@@ -61,6 +61,7 @@ class Settings:
     environment_uid_first: int
     processes_max: int
     rootless: bool
+    tmp_disk_mb: int = 0
     network: str = "none"
     network_pool: str = ""
     networks: tuple[dict[str, Any], ...] = ()
@@ -133,6 +134,7 @@ class Jailer:
         self._server = 0
         self._names = 0
         self._sweeper = 0
+        self._disk = -1  # the directory of all /tmp on disk, where it is wanted
         self._sweeper_pipe = -1
         self._gateway: Gateway | None = None
         self._no_egress = ""  # why there is none
@@ -143,6 +145,7 @@ class Jailer:
         hierarchy = cgroup.find()
         cgroup.sweep(hierarchy, self._settings.name)
         self._start_sweeper(hierarchy)
+        self._open_disk(data)
         self._claim_uids()
         listener = listen(self._settings.host, self._settings.port)
         self._port: int = listener.getsockname()[1]
@@ -197,6 +200,32 @@ class Jailer:
             traceback.print_exc()
         finally:
             os._exit(0)
+
+    def _open_disk(self, data: Path) -> None:
+        """In a mount namespace of our own, so that the mount ends with us; what the host mounts later is seen."""
+        size_mb = self._settings.tmp_disk_mb
+        if not size_mb:
+            return
+        try:
+            if self._settings.rootless:
+                raise PermissionError(errno.EPERM, "an ordinary user cannot mount a file system on disk")
+            if size_mb < disk.SIZE_MB_MIN:
+                raise OSError(errno.EINVAL, f"it needs at least {disk.SIZE_MB_MIN}")
+            linux.unshare(linux.CLONE_NEWNS)
+            linux.mount("none", "/", None, linux.MS_REC | linux.MS_SLAVE)
+            disk.open_up(str(data), size_mb)
+            self._disk = os.open(data / disk.DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise CannotStart(f"tmp_disk_mb = {size_mb} is not possible: {error.strerror or error}") from error
+
+    def _clear(self, prefix: str) -> bool:
+        """Of a zygote that was killed, nobody else would: its groups, and what its environments had of the disk."""
+        if not cgroup.clear(self._groups, prefix):
+            return False
+        if self._disk >= 0:
+            for name in [name for name in os.listdir(self._disk) if name.startswith(prefix)]:
+                disk.remove(self._disk, name)
+        return True
 
     def _open_gateway(self) -> None:
         """The way out, if it is wanted. Where it cannot be made, `egress` is an error and `auto` does without."""
@@ -320,7 +349,7 @@ class Jailer:
                     poll.unregister(control)
             if deadline is not None and time.monotonic() > deadline:
                 self._stop_server(signal.SIGKILL)
-            self._groups_left = [each for each in self._groups_left if not cgroup.clear(self._groups, each)]
+            self._groups_left = [each for each in self._groups_left if not self._clear(each)]
 
     def _stop_server(self, number: int) -> None:
         try:
@@ -405,6 +434,7 @@ class Jailer:
                 "api_port": self._port,
                 "processes_max": self._settings.processes_max,
                 "bootstrap": runtime.family.bootstrap,
+                "tmp_on_disk": self._disk >= 0,
                 "code": runtime.family.code,
                 "source": source,
                 "file_systems": {

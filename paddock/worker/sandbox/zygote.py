@@ -38,6 +38,7 @@ from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Tuple
 from paddock.worker.sandbox import (
     cell,
     dev_directories,
+    disk,
     egress,
     file_systems,
     linux,
@@ -121,6 +122,9 @@ class Zygote:
         self._ways = cell.Ways(spec, numbers, code)
         self._mother = mother.Mother(self._born, code, self._plugs is not None)
         self._own_mounts_inode = os.fstat(self._own_mounts).st_ino
+        self._disk = -1
+        if settings.get("tmp_on_disk"):
+            self._disk = os.open(disk.DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._data)
         self._poll = select.epoll()
         self._poll.register(server.fileno(), select.EPOLLIN)
 
@@ -365,14 +369,18 @@ class Zygote:
                 own[userland.LAYERS] = self._code_tree(layers)
                 opened.append(own[userland.LAYERS])
             trees = file_systems.detached(self._settings["file_systems"], message.get("file_systems", []), opened)
+            tmp = self._tmp_on_disk(number, tmp_mb, opened)
             self._join_network(target, network)
             locked = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
             for tree in own.values():
                 linux.mount_setattr(tree, "", locked)
             linux.setns(target.pidfd, linux.CLONE_NEWNS)
             try:
-                size = f"mode=1777,size={tmp_mb}m,nr_inodes=131072"
-                linux.mount("tmp", "/tmp", "tmpfs", linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV, size)
+                if tmp >= 0:
+                    linux.move_mount(tmp, "/tmp")  # over the other: to take that away would wait for all processors
+                else:
+                    size = f"mode=1777,size={tmp_mb}m,nr_inodes=131072"
+                    linux.mount("tmp", "/tmp", "tmpfs", linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV, size)
                 if self._settings["code"] == "root":
                     roots.enter(own.pop(userland.TASK))
                 for place, tree in own.items():
@@ -386,6 +394,22 @@ class Zygote:
         if target.group is not None and self._parent.has("memory"):
             target.group.limit_memory(memory_mb << 20)
         self._say({"event": "assigned", "cell": number})
+
+    def _tmp_on_disk(self, number: int, tmp_mb: int, opened: List[int]) -> int:
+        """A mount for /tmp, added to `opened`; -1 where it is in memory, as also when the disk is full."""
+        if self._disk < 0:
+            return -1
+        name = self._part(number)
+        try:
+            tmp = disk.make(self._disk, name, tmp_mb)
+        except OSError as error:
+            print(f"paddock: {name} has its /tmp in memory: {error}", file=sys.stderr, flush=True)
+            return -1
+        opened.append(tmp)
+        return tmp
+
+    def _part(self, number: int) -> str:
+        return f"{self._settings['name']}-{number}"
 
     def _join_network(self, target: _Cell, network: object) -> None:
         if network == "":
@@ -447,6 +471,11 @@ class Zygote:
         if target.children:
             return
         del self._cells[number]
+        if self._disk >= 0 and target.assigned:
+            try:
+                disk.remove(self._disk, self._part(number))
+            except OSError as error:
+                print(f"paddock: {self._part(number)} stays on disk: {error}", file=sys.stderr, flush=True)
         self._give_back(target.slot, target.group, target.plug, target.is_in_network)
         self._say({"event": "gone", "cell": number, "status": status})
 

@@ -75,6 +75,18 @@ def fill(path, most):
         os.unlink(path)
 
 
+def keep(path, most):
+    """As `fill`, and what was written stays."""
+    written = 0
+    with open(path, "wb", 0) as file:
+        try:
+            while written < most:
+                written += file.write(b"x" * (1 << 20))
+            return [written, "no end"]
+        except OSError as error:
+            return [written, os.strerror(error.errno)]
+
+
 def inodes(path):
     return os.statvfs(path).f_files
 
