@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from paddock.worker.runtimes import discovery
 from tests.support.server import ROOT, RunningServer
 from tests.support.userlands import built
 
@@ -53,7 +54,9 @@ def _rootless(**settings: object) -> RunningServer:
         return RunningServer(Path(tempfile.mkdtemp()), **settings)
     directory = Path(tempfile.mkdtemp())
     os.chown(directory, ORDINARY_UID, ORDINARY_UID)
+    # Interpreters in root's home are in view, too: SnapStart is for newer ones than run the tests.
     needed = [str(ROOT), sys.prefix, sys.base_prefix, str(directory)]
+    needed += sorted({one.prefix for one in discovery.interpreters().values()} - {"/usr", sys.base_prefix})
     launcher = [sys.executable, "-m", "tests.support.ordinary", str(ORDINARY_UID), *needed, "--"]
     return RunningServer(directory, launcher=launcher, **settings)
 
