@@ -16,7 +16,8 @@ class Holdings:
     """Of one moment. descriptors: the server's. zygote_descriptors: of all zygotes without their slots.
 
     slots: user namespaces that zygotes keep for environments to come; as many as were ever alive at once.
-    mounts: of all processes together. rss_kb: the server's.
+    mounts: of all environments together; the others' are copies of the machine's, which differ by when they were made.
+    rss_kb: the server's.
     """
 
     processes: int
@@ -36,7 +37,7 @@ def holdings(server: RunningServer) -> Holdings:
     kinds = Counter(target.startswith("user:") for links in zygotes for target in links.values())
     return Holdings(
         processes=len(pids),
-        mounts=sum(len(_text(pid, "mountinfo").splitlines()) for pid in pids),
+        mounts=sum(len(_text(pid, "mountinfo").splitlines()) for one in zygotes_of(server) for pid in descendants(one)),
         groups=sum(1 for group in server.groups() for _ in os.walk(group)),
         namespaces=len(ours - set(_links(os.getpid(), "ns").values())),
         descriptors=len(_links(server.server_pid, "fd")),

@@ -85,7 +85,9 @@ class Report:
         if self.before is not None and self.after is not None:
             after = dataclasses.asdict(self.after)
             lines += [f"{name}: {value} -> {after[name]}" for name, value in dataclasses.asdict(self.before).items()]
-        lines += [f"rss halfway: {self.rss_halfway_kb} kB", f"faults: {len(self.faults)}", *self.faults[:20]]
+        lines += [f"rss halfway: {self.rss_halfway_kb} kB", f"faults: {len(self.faults)}"]
+        lines += [f"  {count} x {kind}" for kind, count in Counter(fault[:40] for fault in self.faults).most_common(20)]
+        lines += self.faults[:20]
         if self.faults:
             lines += ["the server's log:", *self.log.splitlines()[-60:]]
         return "\n".join(lines)

@@ -20,9 +20,14 @@ class Traces:
     namespaces: frozenset[str]
 
     def left(self) -> list[str]:
-        """Those that are still there, in words; namespaces also when a stranger holds them."""
+        """Those that are still there, in words; namespaces also when a stranger holds them, if it is as old as they.
+
+        The kernel uses the numbers of namespaces again: a younger process's are others.
+        """
         found = [f"process {pid}" for pid, since in self.processes if _since(pid) == since]
-        living = {name for pid in _pids() for name in _namespaces(pid)}
+        latest = max((int(since) for _, since in self.processes), default=0)
+        old = [pid for pid in _pids() if int(_since(pid) or latest + 1) <= latest]
+        living = {name for pid in old for name in _namespaces(pid)}
         return found + sorted(self.namespaces & living)
 
 
