@@ -35,6 +35,7 @@ from paddock.worker.environment import Environment
 from paddock.worker.offers import RuntimeOffer
 from paddock.worker.pool import EnvironmentKey, Idle, PoolView
 from paddock.worker.provisioning import Provisioning, StartFailed
+from paddock.worker.ranking import Ranking
 from paddock.worker.rhythms import VERSIONS_MAX, Rhythms
 from paddock.worker.runtime_api import HttpPort
 from paddock.worker.scaling import ScalingRate
@@ -95,6 +96,7 @@ class Worker:
         self._warming: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._demand: dict[str, Demand] = defaultdict(Demand)
         self._rhythms = Rhythms(settings.keep_alive)
+        self._ranking = Ranking()
         self._versions: dict[EnvironmentKey, FunctionVersion] = {}
         self._scaling = ScalingRate(settings.scaling_rate_per_10_s)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -276,10 +278,24 @@ class Worker:
         fitting = self._idle_of(numbers[-1:]) or self._idle_of(numbers)
         if fitting:
             return PoolView(idle=fitting, live=0, memory_bytes=0)
+        return self._view_of_start(key)
+
+    def _view_of_start(self, key: EnvironmentKey) -> PoolView:
+        """The sums, and who may go where there is no room: a few, as long as they are enough."""
         view = self._sums(key)
         if pool.has_room(view, self._settings.limits):
             return view
-        return dataclasses.replace(view, idle=self._all_idle(self._clock.monotonic()))
+        now = self._clock.monotonic()
+        few = dataclasses.replace(view, idle=self._ranking.few(now, self._is_as_it_was))
+        if isinstance(pool.assign((), few, self._settings.limits), pool.Start):
+            return few
+        everybody = self._all_idle(now)
+        self._ranking.weighed(everybody, now)
+        return dataclasses.replace(view, idle=everybody)
+
+    def _is_as_it_was(self, one: Idle) -> bool:
+        is_idle = one.number in self._idle.get(one.key, ())
+        return is_idle and [one.since] == [now.since for now in self._idle_of((one.number,))]
 
     def _sums(self, key: EnvironmentKey) -> PoolView:
         """Without the idle ones."""
@@ -434,10 +450,7 @@ class Worker:
     async def _start_provisioned(self, version: FunctionVersion) -> int:
         """An initialised environment that waits; its number. Room is made for it as for an event's."""
         key = version.environment_key
-        view = self._sums(key)
-        if not pool.has_room(view, self._settings.limits):
-            view = dataclasses.replace(view, idle=self._all_idle(self._clock.monotonic()))
-        decision = pool.assign(key, view, self._settings.limits)
+        decision = pool.assign(key, self._view_of_start(key), self._settings.limits)
         if not isinstance(decision, pool.Start):
             raise StartFailed("This machine has no room for so many environments.")
         for number in decision.evict:
