@@ -437,13 +437,17 @@ class Environment:
         timed_out = failure is not None and failure.kind == "timeout"
         duration_ms = timeout_s * 1000 if timed_out else (self._clock.monotonic() - started) * 1000
         result = self._finish(invocation, outcome, failure, duration_ms)
-        if was_initialised and (timed_out or self._needs_init):  # a runtime may also leave after its answer
-            self._recovery = asyncio.ensure_future(self._recover("timeout" if timed_out else "failure"))
-            # As a rule it takes milliseconds, and the next event finds /tmp as it was; nobody waits for a fork bomb.
-            await asyncio.wait((self._recovery,), timeout=RECOVERY_GRACE_S)
-        else:
-            self._event_over()
-        self._tell_end(result)
+        ended, self._ended = self._ended, None  # the next event may begin, and set its own, while we wait
+        try:
+            if was_initialised and (timed_out or self._needs_init):  # a runtime may also leave after its answer
+                self._recovery = asyncio.ensure_future(self._recover("timeout" if timed_out else "failure"))
+                # As a rule it takes milliseconds, and the next event finds /tmp as it was; none waits for a fork bomb.
+                await asyncio.wait((self._recovery,), timeout=RECOVERY_GRACE_S)
+            else:
+                self._event_over()
+        finally:
+            if ended is not None:
+                ended(result)
 
     async def _extensions_done(self, limit_s: float) -> Failure | None:
         """They have what is left of the event's time."""

@@ -408,6 +408,35 @@ def test_an_exit_in_the_middle(status: int, ooms: int, error_type: str, used_mb:
     run(main)
 
 
+@pytest.mark.parametrize("answer", [b"", b'"of r-1"'])
+def test_an_event_that_begins_as_soon_as_the_runtime_is_back_has_an_end_of_its_own(answer: bytes) -> None:
+    async def main() -> None:
+        async def leaves(sandbox: FakeSandbox, runtime: Runtime, request_id: str) -> None:
+            if answer:
+                await runtime.answer(request_id, answer, then_next=False)
+                await until(lambda: not made.current_request_id)
+            sandbox.exit(3 << 8)
+
+        async with environment(playing(leaves), echo) as (made, _sandbox):
+            await made.start()
+            first: list[InvocationResult | BaseException] = []
+            second: list[InvocationResult | BaseException] = []
+
+            def next_event(free: Environment) -> None:
+                free.on_free = None
+                free.begin(invocation("r-2", payload=b'"of r-2"'), second.append)
+
+            made.on_free = next_event  # before whoever waits for the recovery of the first has had a turn
+            made.begin(invocation("r-1"), first.append)
+            await until(lambda: second and made.is_usable)
+        told = [one.payload for one in [*first, *second] if isinstance(one, InvocationResult)]
+        assert len(told) == 2
+        assert told[0] == answer if answer else b"exit status 3" in told[0]
+        assert told[1] == b'"of r-2"'
+
+    run(main)
+
+
 def test_only_a_new_oom_kill_is_out_of_memory() -> None:
     async def main() -> None:
         async with environment(playing(exits(9)), playing(exits(9)), echo) as (made, sandbox):
