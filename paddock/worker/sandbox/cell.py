@@ -130,6 +130,7 @@ def begin(ordered: Dict[str, Any], ways: Ways, complaint: Callable[[bytes], str]
         ways.take(ways.runtime if ordered["kind"] == "runtime" else ways.helper)
     except BaseException as error:
         os.write(_COMPLAINTS, json.dumps({"event": "broken", "error": f"{type(error).__name__}: {error}"}).encode())
+        os.kill(os.getpid(), signal.SIGKILL)  # the end of an environment, and no exit status of its function
         raise
     if ordered["kind"] == "runtime":
         _be_runtime(runtime, ordered["ahead"])
