@@ -10,7 +10,9 @@ import array
 import contextlib
 import json
 import os
+import platform
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from typing import Any
 import pytest
 
 from paddock.worker.sandbox import cgroup, jailer, linux, seccomp
-from tests.support.server import default_runtime
+from tests.support.server import children, default_runtime
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a jailer by root needs tests that run as root")
 
@@ -403,3 +405,18 @@ def _mounts_of_zygotes() -> list[str]:
         except OSError:
             continue  # it has just ended
     return found
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="elsewhere there is no mother")
+def test_a_zygote_ends_when_its_mother_is_lost_and_not_only_when_it_needs_her(zygote: Helper, cell: Cell) -> None:
+    jailers = children(os.getpid())
+    newest = [pid for one in jailers for pid in children(one) if _name(pid) == "paddock-zygote"][-1]
+    mother = children(newest)[0]
+    assert _name(mother) == "paddock-mother"
+    os.kill(mother, signal.SIGKILL)
+    assert zygote.socket.recv(65536) == b""  # nothing was asked of it
+    assert cell.control.recv(65536) == b""  # pid 1 has ended with it
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()

@@ -105,6 +105,11 @@ class Mother:
         theirs.close()
         self._socket = ours
 
+    @property
+    def line(self) -> int:
+        """The descriptor that hangs up when she is lost; -1 where there is none to be lost."""
+        return -1 if self._socket is None else self._socket.fileno()
+
     def fork(self, order: dict[str, Any], fds: Sequence[int]) -> int:
         """The process id. Raises OSError; ConnectionError when the mother is lost."""
         if self._socket is None:

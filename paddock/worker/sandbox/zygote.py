@@ -127,11 +127,15 @@ class Zygote:
             self._disk = os.open(disk.DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._data)
         self._poll = select.epoll()
         self._poll.register(server.fileno(), select.EPOLLIN)
+        if self._mother.line >= 0:
+            self._poll.register(self._mother.line, 0)  # that she hangs up is told without being asked for
 
     def serve(self) -> None:
-        """Until the server's end of the socket closes; then every environment dies with us."""
+        """Until the server's end of the socket closes, or the mother is lost; then every environment dies with us."""
         while True:
             for fd, _ in self._poll.poll(1 if self._groups_left else None):
+                if fd == self._mother.line:
+                    return
                 if fd != self._server.fileno():
                     self._ended(fd)
                     continue
