@@ -10,11 +10,15 @@ from pathlib import Path
 
 from tests.support.server import RunningServer
 
+_MOTHER, _INIT = "paddock-mother", "paddock-init"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Holdings:
     """Of one moment. descriptors: the server's. zygote_descriptors: of all zygotes without their slots.
 
+    namespaces: that a process is in. A mother of environments keeps the pid namespace in which she forked last, too,
+    until she forks again, though that environment may be gone.
     slots: user namespaces that zygotes keep for environments to come; as many as were ever alive at once.
     mounts: of all environments together; the others' are copies of the machine's, which differ by when they were made.
     rss_kb: the server's.
@@ -32,7 +36,8 @@ class Holdings:
 
 def holdings(server: RunningServer) -> Holdings:
     pids = [server.pid, *descendants(server.pid)]
-    ours = {name for pid in pids for name in _links(pid, "ns").values()}
+    links = [link for pid in pids for link in _links(pid, "ns").items()]
+    ours = {target for name, target in links if not name.endswith("_for_children")}
     zygotes = [_links(pid, "fd") for pid in zygotes_of(server)]
     kinds = Counter(target.startswith("user:") for links in zygotes for target in links.values())
     return Holdings(
@@ -64,6 +69,22 @@ def zygotes_of(server: RunningServer) -> list[int]:
     return [pid for pid in children_of(server.pid) if _text(pid, "comm").startswith("paddock-zygote")]
 
 
+def mother_of(zygote: int) -> int:
+    """Its first child; 0 when it has none yet. Her forks have her name until they are what they become."""
+    return next((pid for pid in children_of(zygote)[:1] if _name(pid) == _MOTHER), 0)
+
+
+def inits_of(zygote: int) -> list[int]:
+    """The first processes of its environments."""
+    return [pid for pid in children_of(zygote) if _name(pid) == _INIT]
+
+
+def runtimes_of(zygote: int) -> list[int]:
+    """What runs functions in its environments, or is about to: they are named by what they execute."""
+    others = (_MOTHER, _INIT, "paddock-helper", "paddock-zygote", "")
+    return [pid for pid in children_of(zygote) if _name(pid) not in others]
+
+
 def kill(pid: int, parent: int) -> bool:
     """SIGKILL to this very child of `parent`; False when it has ended already."""
     try:
@@ -79,6 +100,10 @@ def kill(pid: int, parent: int) -> bool:
         return False
     finally:
         os.close(pidfd)
+
+
+def _name(pid: int) -> str:
+    return _text(pid, "comm").strip()
 
 
 def _text(pid: int, name: str) -> str:

@@ -23,7 +23,17 @@ from typing import Any
 
 from tests.soak.client import Connection, NoAnswer, Silence
 from tests.soak.functions import SLEEPER, Kind, kinds
-from tests.soak.kernel import Holdings, children_of, holdings, kill, rss_kb, zygotes_of
+from tests.soak.kernel import (
+    Holdings,
+    children_of,
+    holdings,
+    inits_of,
+    kill,
+    mother_of,
+    rss_kb,
+    runtimes_of,
+    zygotes_of,
+)
 from tests.support.server import ROLE, RunningServer
 from tests.support.traces import Traces, mounts_of, traces
 
@@ -31,7 +41,7 @@ CLIENTS = 16
 BURST = 32
 SETTINGS = {"environment_idle_timeout_s": 1, "keep_alive": "fixed", "concurrency_limit": BURST}
 INVOCATIONS_PER_ACTION = 20
-DECK = ("runtime",) * 8 + ("init",) * 6 + ("zygote",) + ("update",) * 3 + ("recreate",) * 2
+DECK = ("runtime",) * 8 + ("init",) * 6 + ("zygote", "mother") + ("update",) * 3 + ("recreate",) * 2
 WHOLE = ("jailer", "server")
 INVOCATIONS_PER_WHOLE = 400
 """One of them is killed, in turn, that often, and only in the first half: the other half shows what one server gathers
@@ -109,6 +119,7 @@ class Soak:
         self._outages = 0
         self._up = asyncio.Event()
         self._up.set()
+        self._one_outage = asyncio.Lock()
         self._deck: list[str] = []
         times = max(len(WHOLE), size.invocations // 2 // INVOCATIONS_PER_WHOLE * 2)
         self._whole = {n * size.invocations // (2 * times + 2): WHOLE[n % len(WHOLE)] for n in range(1, times + 1)}
@@ -241,7 +252,7 @@ class Soak:
             await self._invoke(connection, book, f"{serial}-{number}", chance.random() < book.kind.fails)
             if number in self._whole:
                 self._begin(self._kill_whole(self._whole[number]))
-            if chance.random() < 1 / INVOCATIONS_PER_ACTION:
+            if number % INVOCATIONS_PER_ACTION == 0:
                 self._begin(self._act_quietly())
         connection.close()
 
@@ -314,8 +325,8 @@ class Soak:
         action = self._deck.pop()
         if action in ("update", "recreate"):
             await self._change_one(self._update if action == "update" else self._recreate, action)
-        elif action == "zygote":
-            await self._kill_zygote()
+        elif action in ("zygote", "mother"):
+            await self._kill_zygote(action)
         else:
             self._kill_environment(action)
 
@@ -342,22 +353,27 @@ class Soak:
             connection.close()
 
     def _kill_environment(self, which: str) -> None:
-        """The first process of one, or one that it started."""
-        pairs = [(init, zygote) for zygote in zygotes_of(self._server) for init in children_of(zygote)]
-        if which == "runtime":
-            pairs = [(pid, init) for init, _ in pairs for pid in children_of(init)]
+        """The first process of one, or the one that runs its function."""
+        found = runtimes_of if which == "runtime" else inits_of
+        pairs = [(pid, zygote) for zygote in zygotes_of(self._server) for pid in found(zygote)]
         if pairs and kill(*self._chance.choice(pairs)):
             self.report.actions[f"kill of {which}"] += 1
 
-    async def _kill_zygote(self) -> None:
-        """Its end is over once the server has answered after it was gone: by then the server has seen it."""
+    async def _kill_zygote(self, which: str) -> None:
+        """It, or its mother of environments, which ends it, too.
+
+        That is over once the server has answered after it was gone: by then the server has seen it.
+        """
         living = zygotes_of(self._server)
         if not living:
             return
         zygote = self._chance.choice(living)
         self._ends_begun += 1
-        if kill(zygote, self._server.pid):
-            self.report.actions["kill of zygote"] += 1
+        victim, parent = (zygote, self._server.pid) if which == "zygote" else (mother_of(zygote), zygote)
+        if not victim or not kill(victim, parent):
+            self._ends_over += 1
+            return
+        self.report.actions[f"kill of {which}"] += 1
         while zygote in children_of(self._server.pid):
             await asyncio.sleep(0.005)
         connection = self._connection()
@@ -367,7 +383,14 @@ class Soak:
         self._ends_over += 1
 
     async def _kill_whole(self, which: str) -> None:
-        """kill -9 of the jailer or of the server: all the rest ends with it. Then a new Paddock on the same data."""
+        """kill -9 of the jailer or of the server: all the rest ends with it. Then a new Paddock on the same data.
+
+        One after the other: the event at whose end one begins may have been cut off by the one before.
+        """
+        async with self._one_outage:
+            await self._kill_whole_alone(which)
+
+    async def _kill_whole_alone(self, which: str) -> None:
         self._up.clear()
         self._ends_begun += 1
         self._outages += 1
@@ -455,7 +478,7 @@ class Soak:
             if _lasting(after)[name] != value:
                 report.faults.append(f"{name}: {value} before, {_lasting(after)[name]} after")
         kills = report.actions["kill of runtime"] + report.actions["kill of init"]
-        ends = sum(report.actions[f"kill of {which}"] for which in ("zygote", *WHOLE))
+        ends = sum(report.actions[f"kill of {which}"] for which in ("zygote", "mother", *WHOLE))
         if report.outcomes["killed"] > kills + CLIENTS * ends:
             report.faults.append("more events lost their environment than environments were killed")
         allowed_kb = 32 << 10

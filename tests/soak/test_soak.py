@@ -42,4 +42,6 @@ def test_nothing_leaks_and_nothing_is_lost(tmp_path: Path) -> None:
     report = soak(tmp_path, SMALL)
     assert report.faults == [], report.text()
     assert sum(report.outcomes.values()) >= SMALL.invocations
-    assert {"kill of runtime", "kill of init", "kill of zygote", "update", "recreate"} <= set(report.actions)
+    assert {"kill of runtime", "kill of init", "kill of zygote", "kill of mother", "update", "recreate"} <= set(
+        report.actions
+    )
