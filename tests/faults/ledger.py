@@ -25,7 +25,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.soak.kernel import children_of, kill, zygotes_of
+from tests.soak.kernel import kill, runtimes_of, zygotes_of
 from tests.support.server import ROLE, RunningServer
 
 SETTINGS = {"cpu_share": "off", "network": "none", "cells_ready_per_runtime": 4}
@@ -234,7 +234,7 @@ class Faults:
             self._server.start()
             self.ledger.kills["server"] += 1
             return
-        inits = [init for zygote in zygotes_of(self._server) for init in children_of(zygote)]
-        runtimes = [(runtime, init) for init in inits for runtime in children_of(init)]
+        zygotes = zygotes_of(self._server)
+        runtimes = [(runtime, zygote) for zygote in zygotes for runtime in runtimes_of(zygote)]
         if runtimes and kill(*self._chance.choice(runtimes)):
             self.ledger.kills["function"] += 1

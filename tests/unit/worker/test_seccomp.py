@@ -11,7 +11,7 @@ import pytest
 from paddock.worker.sandbox import seccomp
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
-EPERM, ENOSYS, EPROTONOSUPPORT = 0x00050001, 0x00050026, 0x0005005D
+EPERM, ENOTTY, ENOSYS, EPROTONOSUPPORT = 0x00050001, 0x00050019, 0x00050026, 0x0005005D
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 TABLE = json.loads((Path(seccomp.__file__).parent / "syscalls.json").read_text())
 BY_ARGUMENT = {"clone", "socket", "ioctl", "personality"}
@@ -44,6 +44,8 @@ class Filter:
                     at += if_true if accumulator >= k else if_false
                 case 0x45:  # any bit of
                     at += if_true if accumulator & k else if_false
+                case 0x54:  # and
+                    accumulator &= k
                 case 0x05:  # always
                     at += k
                 case 0x06:
@@ -161,6 +163,14 @@ def test_terminals_cannot_be_typed_into(machine: str) -> None:
         assert filter_.named("ioctl", 0, command | 1 << 32) == EPERM, "the kernel looks at the low half only"
     for command in (0x5401, 0x5413, 0x541B, 0x5421, 0x8912):
         assert filter_.named("ioctl", 0, command) == ALLOW
+
+
+@MACHINES
+def test_no_subvolumes_are_made(machine: str) -> None:
+    filter_ = Filter(machine)
+    for command in (0x5000940E, 0x50009418, 0xC0109428):
+        assert filter_.named("ioctl", 3, command) == ENOTTY
+    assert filter_.named("ioctl", 3, 0x00940000) == ALLOW
 
 
 @MACHINES
