@@ -364,13 +364,14 @@ class Soak:
 
         That is over once the server has answered after it was gone: by then the server has seen it.
         """
-        living = zygotes_of(self._server)
-        if not living:
+        deadline = time.monotonic() + GONE_S
+        while not (victims := self._victims(which)) and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)  # there is none during an outage, and for a while after it
+        if not victims:
             return
-        zygote = self._chance.choice(living)
+        zygote, victim, parent = self._chance.choice(victims)
         self._ends_begun += 1
-        victim, parent = (zygote, self._server.pid) if which == "zygote" else (mother_of(zygote), zygote)
-        if not victim or not kill(victim, parent):
+        if not kill(victim, parent):
             self._ends_over += 1
             return
         self.report.actions[f"kill of {which}"] += 1
@@ -381,6 +382,13 @@ class Soak:
             await self._through(lambda: connection.ask("GET", "/health"))
         connection.close()
         self._ends_over += 1
+
+    def _victims(self, which: str) -> list[tuple[int, int, int]]:
+        """(zygote, who is to be killed, whose child that is) of each zygote that is up."""
+        zygotes = zygotes_of(self._server)
+        if which == "zygote":
+            return [(zygote, zygote, self._server.pid) for zygote in zygotes]
+        return [(zygote, mother, zygote) for zygote in zygotes if (mother := mother_of(zygote))]
 
     async def _kill_whole(self, which: str) -> None:
         """kill -9 of the jailer or of the server: all the rest ends with it. Then a new Paddock on the same data.
