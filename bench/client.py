@@ -150,7 +150,10 @@ def hammer(connections: Sequence[Connection], scripts: Sequence[Script], seconds
         if not events:
             raise Wrong("no answer in time")
         for fd, _ in events:
-            data = buffers[fd] + sockets[fd].recv(_CHUNK)
+            more = sockets[fd].recv(_CHUNK)
+            if not more:
+                raise Wrong(f"the connection ended: {buffers[fd][:400]!r}")
+            data = buffers[fd] + more
             answer = parsed(data)
             if answer is None:
                 buffers[fd] = data

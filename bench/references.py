@@ -96,4 +96,5 @@ def has_fastapi() -> bool:
 def fastapi() -> Serving:
     """What one would write instead: FastAPI on gunicorn with two uvicorn workers."""
     options = ["--workers", "2", "--worker-class", "uvicorn.workers.UvicornWorker", "--bind", "fd://{fd}"]
+    options += ["--keep-alive", "600"]  # its connections are idle while the others are measured
     return Serving(sys.executable, "-m", "gunicorn", *options, "bench.fastapi_echo:app")
