@@ -41,7 +41,7 @@ LISTENER_FD = 4
 SETTINGS_FD = 5
 _UIDS_PER_ZYGOTE = 20_000
 _STOP_PATIENCE_S = 35.0
-_OPEN_FILES = 65536
+_OPEN_FILES = 131_072
 _LOOK_MS = 100
 _LOCK_PATIENCE_S = 5.0
 
@@ -86,6 +86,15 @@ def _memory_fd(content: object) -> int:
     os.write(fd, json.dumps(content).encode())
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
+
+
+def allow_open_files(wanted: int) -> None:
+    """The server holds a dozen for each environment. With CAP_SYS_RESOURCE beyond the hard limit, else up to it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), max(hard, wanted)))
+    except (OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, wanted), hard), hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -150,8 +159,7 @@ class Jailer:
         listener = listen(self._settings.host, self._settings.port)
         self._port: int = listener.getsockname()[1]
         self._groups = cgroup.make_parent(hierarchy, self._settings.name)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, _OPEN_FILES), hard), hard))
+        allow_open_files(_OPEN_FILES)
         self._filter = seccomp.program()
         self._open_gateway()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +32,23 @@ def test_a_taken_port() -> None:
 def test_an_address_that_is_not_ours() -> None:
     with pytest.raises(CannotStart, match=r"cannot listen on 192\.0\.2\.1:0: "):
         listen("192.0.2.1", 0)
+
+
+CAP_SYS_RESOURCE = 1 << 24
+ASKS = """
+import resource
+from paddock.worker.sandbox.jailer import allow_open_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200))
+allow_open_files(300)
+print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def test_as_many_open_files_as_many_environments_need() -> None:
+    found = subprocess.run([sys.executable, "-c", ASKS], capture_output=True, text=True, check=True, timeout=60)
+    (effective,) = re.findall(r"CapEff:\t([0-9a-f]+)", Path("/proc/self/status").read_text())
+    capabilities = int(effective, 16)
+    assert found.stdout.split() == (["300", "300"] if capabilities & CAP_SYS_RESOURCE else ["200", "200"])
 
 
 def settings(data_dir: str) -> Settings:
