@@ -89,7 +89,7 @@ def _memory_fd(content: object) -> int:
 
 
 def allow_open_files(wanted: int) -> None:
-    """The server holds a dozen for each environment. With CAP_SYS_RESOURCE beyond the hard limit, else up to it."""
+    """The server holds ten for each environment. With CAP_SYS_RESOURCE beyond the hard limit, else up to it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), max(hard, wanted)))
